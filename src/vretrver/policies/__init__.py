@@ -1,0 +1,48 @@
+"""Policies: what decides in an episode (paper, section 3.3, theta). A conversation in, the next text out.
+
+To add one, write a class with the members of `Policy` and pass it wherever a policy is taken, or add a
+case to `load_policy`. Whatever a policy writes is untrusted text: the episode parses it, nothing runs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from vretrver.errors import InvalidInput
+from vretrver.messages import Completion, Conversation
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Continues conversations. `name` says what it is in traces; it must not hold a secret."""
+
+    @property
+    def name(self) -> str: ...
+
+    def complete(self, conversations: Sequence[Conversation]) -> list[Completion]:
+        """One completion per conversation, in order; all of them at once, so that a policy may batch.
+
+        Raises:
+            PolicyError: the model could not answer. The caller keeps the incoming order of those windows.
+        """
+        ...
+
+
+def load_policy(name: str | Policy) -> Policy:
+    """The policy of a name, or the object itself if it is one already.
+
+    Args:
+        name: `evidence`, the embedded agent that needs no MLLM.
+
+    Raises:
+        InvalidInput: no such policy.
+    """
+    if not isinstance(name, str):
+        return name
+    match name:
+        case "evidence":
+            from vretrver.policies.evidence import EvidencePolicy
+
+            return EvidencePolicy.load()
+    raise InvalidInput(f"unknown policy {name!r}; choose evidence, or pass an object with complete()")
