@@ -1,0 +1,36 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Everything lands in .venv and demo/.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check lock clean
+
+# A real corpus, an index, searches that look, and a page to open: demo/index.html
+demo: .venv/demo.stamp
+	$(BIN)/python examples/demo.py -o demo
+
+test: check
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+check: .venv/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# constraints.txt is the lock: every version that a run installs. pip has no lock file of its own that
+# works for three sets of extras.
+.venv/demo.stamp: pyproject.toml constraints.txt | .venv/pip.stamp
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[ocr]' --group demo
+	touch $@
+
+.venv/dev.stamp: pyproject.toml constraints.txt | .venv/pip.stamp
+	$(BIN)/python -m pip install -q -c constraints.txt torch  # first: on its own it is the CPU build where one is offered
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[ocr,models]' --group dev
+	touch $@
+
+.venv/pip.stamp:
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q -c constraints.txt pip
+	touch $@
+
+clean:
+	rm -rf .venv demo
