@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 import zlib
@@ -141,10 +142,8 @@ def test_damaged_bytes_give_a_picture_or_an_image_error(kind: str, wounds: list[
     for position, value in wounds:
         data[position % len(data)] = value
     ref = ImageRef(data=bytes(data[: max(1, int(len(data) * keep))]))
-    try:
+    with contextlib.suppress(ImageError):
         assert images.open_image(ref).mode == "RGB"
-    except ImageError:
-        pass
 
 
 def test_a_crop_comes_from_the_original_at_full_resolution(tmp_path: Path) -> None:
