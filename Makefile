@@ -32,5 +32,13 @@ check: .venv/dev.stamp
 	$(BIN)/python -m pip install -q -c constraints.txt pip
 	touch $@
 
+# Renew constraints.txt from what an unconstrained install of everything gives today.
+lock:
+	rm -rf build/lock && $(PYTHON) -m venv build/lock && build/lock/bin/python -m pip install -q -U pip
+	build/lock/bin/python -m pip install -q torch==2.13.0
+	build/lock/bin/python -m pip install -q '.[ocr,models]' --group dev --group demo
+	build/lock/bin/python -m pip freeze --all --exclude vretrver | sed 's/+cpu$$//' | grep -v '@ file' > constraints.txt
+	rm -rf build/lock
+
 clean:
 	rm -rf .venv demo
