@@ -10,15 +10,18 @@ function svg(tag, attributes, ...children) {
   return filled(document.createElementNS(SVG, tag), attributes, children);
 }
 
+// Half a surrogate pair (a file name that is not UTF-8) becomes U+FFFD, as it would on its way to the screen.
+const wellFormed = (text) => (text.toWellFormed ? text.toWellFormed() : text);
+
 function filled(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes || {})) {
     if (value === null || value === undefined || value === false) continue;
     if (name === "on") for (const [event, heard] of Object.entries(value)) element.addEventListener(event, heard);
-    else element.setAttribute(name, value === true ? "" : String(value));
+    else element.setAttribute(name, value === true ? "" : wellFormed(String(value)));
   }
   for (const child of children.flat(3)) {
     if (child === null || child === undefined || child === false) continue;
-    element.append(child instanceof Node ? child : document.createTextNode(String(child)));
+    element.append(child instanceof Node ? child : document.createTextNode(wellFormed(String(child))));
   }
   return element;
 }

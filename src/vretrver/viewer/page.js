@@ -57,8 +57,8 @@ function drawList() {
 
 function open(records, title) {
   rankings = records.map((record) => readRanking(object(record)));
-  at("file").textContent = title;
-  document.title = title;
+  at("file").textContent = wellFormed(title);
+  document.title = wellFormed(title);
   if (!rankings.length) return welcome("This trace file holds no rankings.");
   drawList();
   const asked = Number(/^#(\d{1,6})$/.exec(location.hash)?.[1] || 1);

@@ -18,7 +18,7 @@ from importlib.resources import files
 from os import PathLike
 from typing import Any
 
-from vretrver.errors import RecordError, StorageError
+from vretrver.errors import RecordError
 from vretrver.viewer.trace_file import records_of, replace_file
 
 SCRIPTS = ("dom.js", "model.js", "pictures.js", "order.js", "looks.js", "results.js", "page.js")
