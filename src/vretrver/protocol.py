@@ -226,9 +226,10 @@ def parse(text: str, toolbox: Toolbox) -> Parsed:
     end = text.find("</tool_call>")
     before = text if end < 0 else text[:end]
     opened = before.find("<tool_call>")
-    answer = answer_in(before if opened < 0 else before[:opened])
+    said = before if opened < 0 else before[:opened]
+    answer = answer_in(said)
     if opened < 0 or answer is not None:
-        return Parsed(before, answer=answer, repairs=repairs)
+        return Parsed(said, answer=answer, repairs=repairs)
     kept = before + "</tool_call>"
     if end < 0:
         repairs = (*repairs, "closed a tool call that was left open")
