@@ -89,6 +89,6 @@ def test_evidence_of_several_windows_is_merged_once_each() -> None:
     look, other = Evidence("a.jpg", None, "select_images", "red"), Evidence("a.jpg", (0, 0, 1, 1), "crop_image", "dot")
 
     def trace(*looks: Evidence) -> Trace:
-        return Trace(0, ("a",), (0,), (), StopReason.ANSWEAXIS, evidence={"a": looks})
+        return Trace(0, ("a",), (0,), (), StopReason.ANSWERED, evidence={"a": looks})
 
     assert merged_evidence([trace(look), trace(look, other)]) == {"a": (look, other)}
