@@ -1,0 +1,481 @@
+"""The durable embedded index: a folder with a LanceDB table, a manifest that says which version of it counts, a cache.
+
+    photos.vr/
+      manifest.json     format, embedder and its fingerprint, the table version that counts, mirrored sources
+      documents.lance/  one row a document: texts, metadata, thumbnail, vector, features, printed words, colours, stamp
+      cache/            what a search reads, keyed to the table version, verified at every opening
+      taught/           states of a taught embedder and the labels they came from
+      write.lock        held by the one writer
+
+Every write is a batch: it is acknowledged when the method returns, and then survives a kill or a power cut; a batch
+that was cut off leaves no trace. Reading needs no lock, no write permission and, with a valid cache, no database.
+It leaves out what is read and embedded (`vretrver.ingest`) and how signals make a score (`vretrver.fusion`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from vretrver.errors import IndexMismatch, InvalidInput, StorageError
+from vretrver.indexes import Probe, Scores, cache, filters, scan
+from vretrver.indexes.manifest import Manifest, Source, storage_errors, sync
+from vretrver.indexes.words import WordIndex, tokens
+from vretrver.types import Document, ImageRef
+
+if TYPE_CHECKING:
+    from vretrver.embedders import Embedder
+
+COLOURS = 64  # vretrver.colours.DIM; a literal so that opening an index does not load the module
+_TABLE = "documents"
+_UNFINISHED = ("write.lock", f"{_TABLE}.lance", ".manifest.json.new")  # what a killed `create` leaves
+_LISTED = ["id", "text", "path", "source", "printed", "metadata"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One document as it is stored.
+
+    Args:
+        id: unique in the index.
+        path: posix path of the picture from its source's root (absolute if outside); None for a text alone.
+        source: position in the manifest's sources.
+        vector: float32, shape (D,); features: float16, shape (F,), or None when the embedder has none.
+        thumbnail: JPEG bytes; colours: descriptor, shape (64,); None without a picture.
+        size, mtime_ns, digest: the picture file's stamp; caption: a digest of text and metadata.
+        printed: words read off the picture; None when it has not been read yet.
+    """
+
+    id: str
+    text: str | None
+    path: str | None
+    source: int
+    vector: NDArray[np.float32]
+    metadata: Mapping[str, Any]
+    features: NDArray[np.float16] | None = None
+    thumbnail: bytes | None = None
+    colours: NDArray[np.float32] | None = None
+    size: int = 0
+    mtime_ns: int = 0
+    digest: str = ""
+    caption: str = ""
+    printed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What a stored row was made from; a file that still has it is not opened again."""
+
+    source: int
+    size: int
+    mtime_ns: int
+    digest: str
+    caption: str
+
+
+class LanceIndex:
+    """A folder on disk: `open` to read, `create` for a new one, `writing()` around every change."""
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self._writable = False
+        self._synced: set[str] = set()
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> LanceIndex:
+        """The index of a folder, for reading.
+
+        Raises:
+            MissingPath: there is no index. IndexMismatch: another format version, or damaged.
+        """
+        folder = Path(path)
+        return cls(folder, Manifest.read(folder))
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str], embedder: Embedder, features: int = 0) -> LanceIndex:
+        """An empty index in a new or empty folder.
+
+        Args:
+            features: length of the features kept per row, 0 for an embedder that cannot be taught.
+
+        Raises:
+            StorageError: the folder cannot be made, is not empty, or another writer is at it.
+        """
+        folder = Path(path)
+        with storage_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            strangers = [item.name for item in folder.iterdir() if item.name not in _UNFINISHED]
+        if strangers:
+            raise StorageError(f"{folder} is not empty and no index ({strangers[0]!r} is in it); choose another folder")
+        index = cls(folder, Manifest(embedder.name, embedder.fingerprint, embedder.dim, features))
+        with index._locked(), storage_errors(folder):
+            shutil.rmtree(folder / f"{_TABLE}.lance", ignore_errors=True)
+            table = index._connection().create_table(_TABLE, schema=index._schema())
+            index._acknowledge(index.manifest.at(table.version))
+        return index
+
+    @property
+    def embedder(self) -> str:
+        return self.manifest.embedder
+
+    @property
+    def fingerprint(self) -> str:
+        return self.manifest.fingerprint
+
+    @property
+    def dim(self) -> int:
+        return self.manifest.dim
+
+    def __len__(self) -> int:
+        return int(self.snapshot.rows.num_rows)
+
+    def taught_file(self, state: int | None = None) -> str | None:
+        """Where a taught state is kept, the current one by default; None for the untaught."""
+        state = self.manifest.taught if state is None else state
+        return str(self.folder / "taught" / f"{state:04}.npz") if state else None
+
+    def info(self) -> dict[str, Any]:
+        """Facts for people: what the index holds and who made it."""
+        printed = self.snapshot.rows["printed"].to_pylist()
+        return {
+            "documents": len(self),
+            "embedder": self.embedder,
+            "fingerprint": self.fingerprint,
+            "dim": self.dim,
+            "lessons": self.manifest.taught,
+            "words_read": sum(text is not None for text in printed),
+            "words_unread": sum(text is None for text in printed),
+            "sources": [source.origin for source in self.manifest.sources],
+            "format": self.manifest.format,
+            "vretrver": self.manifest.vretrver,
+        }
+
+    def check(self, embedder: Embedder) -> None:
+        """Refuse an embedder whose vectors are not comparable with those stored.
+
+        Raises:
+            IndexMismatch: its fingerprint is another.
+        """
+        if embedder.fingerprint != self.fingerprint:
+            raise IndexMismatch(
+                f"{self.folder} was built with embedder {self.embedder} ({self.fingerprint[:12]}), this is "
+                f"{embedder.name} ({embedder.fingerprint[:12]}); use that one, or build another index with -o"
+            )
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def snapshot(self) -> cache.Snapshot:
+        """All that a search reads, from the verified cache or else from the table."""
+        name = cache.key(self.manifest.version, self.manifest.fingerprint)
+        found = cache.read(self.folder / "cache", name)
+        if found is None:
+            found = self._collected()
+            cache.write(self.folder / "cache", name, found)
+        return found
+
+    def score(self, probes: Sequence[Probe], where: filters.Where | None = None) -> Iterator[Scores]:
+        """Every row that passes the filter, scored; see `vretrver.indexes.Index.score`."""
+        if not probes:
+            return
+        snapshot, mask = self.snapshot, self._mask(where)
+        rows = np.arange(len(self)) if mask is None else np.flatnonzero(mask)
+        kept = slice(None) if mask is None else rows
+        queries = scan.stacked([probe.vector for probe in probes])
+        chosen = None if mask is None else rows
+        for probe, vector in zip(probes, scan.dots(snapshot.vectors, queries, chosen), strict=True):
+            signals = {"vector": vector}
+            for name, text in (("words", probe.words), ("printed", probe.printed)):
+                if text is not None:
+                    signals[name] = snapshot.words.scores(tokens(text))[kept]
+            for name, colour in (("colour", probe.colour), ("palette", probe.palette)):
+                if colour is not None:
+                    signals[name] = (snapshot.colours @ np.asarray(colour, np.float32))[kept]
+            yield Scores(rows, signals)
+
+    def documents(self, rows: Sequence[int]) -> list[Document]:
+        """The documents of rows, in the order asked for."""
+        return [self._document(record) for record in self.snapshot.rows.take(pa.array(rows, pa.int64())).to_pylist()]
+
+    def ids(self) -> list[str]:
+        """All ids, in row order."""
+        listed: list[str] = self.snapshot.rows["id"].to_pylist()
+        return listed
+
+    def thumbnails(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """The stored JPEG thumbnails (longer side at most 256 pixels) of those ids that have one."""
+        found = self._select(["id", "thumbnail"], _among(ids)) if ids else iter(())
+        return {
+            row["id"]: row["thumbnail"] for batch in found for row in batch.to_pylist() if row["thumbnail"] is not None
+        }
+
+    def stamps(self) -> dict[str, Stamp]:
+        """What each stored row was made from, by id."""
+        columns = ["id", "source", "size", "mtime_ns", "digest", "caption"]
+        return {row.pop("id"): Stamp(**row) for batch in self._select(columns) for row in batch.to_pylist()}
+
+    def unread(self) -> list[tuple[str, str]]:
+        """(id, absolute path) of every picture whose printed words have not been read yet, in id order."""
+        found = self._select(["id", "path", "source"], "printed IS NULL AND path IS NOT NULL")
+        rows = [row for batch in found for row in batch.to_pylist()]
+        return sorted((row["id"], self.located(row["path"], row["source"])) for row in rows)
+
+    def printed(self, ids: Sequence[str]) -> dict[str, str | None]:
+        """The words read off the pictures of those ids; None for one not read yet."""
+        found = self._select(["id", "printed"], _among(ids)) if ids else iter(())
+        return {row["id"]: row["printed"] for batch in found for row in batch.to_pylist()}
+
+    def located(self, path: str, source: int) -> str:
+        """Absolute path of a stored picture."""
+        return str(self._roots[source] / path)
+
+    def features(self, batch: int = 4096) -> Iterator[tuple[list[str], NDArray[np.float16]]]:
+        """Ids and stored features, shape (B, F), batch by batch."""
+        for found in self._select(["id", "features"], batch=batch):
+            flat = found["features"].flatten().to_numpy(zero_copy_only=False)
+            yield found["id"].to_pylist(), flat.reshape(-1, self.manifest.features)
+
+    # -- writing ------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def writing(self) -> Iterator[LanceIndex]:
+        """Hold the index for writing; drops what an earlier writer left unacknowledged.
+
+        Raises:
+            StorageError: another process is writing, or the folder is read-only.
+        """
+        with self._locked():
+            self.manifest = Manifest.read(self.folder)
+            self._forget()
+            with storage_errors(self.folder):
+                table = self._latest()
+                if table.version != self.manifest.version:
+                    table.checkout(self.manifest.version)
+                    table.restore()
+                    self._acknowledge(self.manifest.at(table.version))
+            yield self
+
+    def upsert(self, rows: Sequence[Row]) -> None:
+        """Add rows or replace those of the same id; acknowledged when this returns.
+
+        Raises:
+            InvalidInput: an id comes twice in the batch. StorageError: the disk is full or read-only.
+        """
+        seen: set[str] = set()
+        twice = {row.id for row in rows if row.id in seen or seen.add(row.id)}  # type: ignore[func-returns-value]
+        if twice:
+            raise InvalidInput(f"ids must be unique in a batch; repeated: {', '.join(sorted(twice)[:5])}")
+        if rows:
+            self._merge(self._arrow(rows), insert=True)
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Remove rows by id; ids that are not there are no error. Acknowledged when this returns."""
+        with storage_errors(self.folder):
+            table = self._latest()
+            for start in range(0, len(ids), 500):
+                table.delete(_among(ids[start : start + 500]))
+            self._acknowledge(self.manifest.at(table.version))
+
+    def set_printed(self, printed: Mapping[str, str]) -> None:
+        """Keep the words read off pictures, by id; an empty text means that there are none."""
+        self._merge(pa.table({"id": list(printed), "printed": pa.array(list(printed.values()), pa.string())}))
+
+    def restamp(self, stamps: Mapping[str, Stamp]) -> None:
+        """Keep new stamps of files whose content is as before."""
+        columns = ("source", "size", "mtime_ns", "digest", "caption")
+        data = {name: [getattr(stamp, name) for stamp in stamps.values()] for name in columns}
+        table = pa.table({"id": list(stamps), **data})
+        self._merge(table.cast(pa.schema([self._schema().field(name) for name in table.column_names])))
+
+    def revector(self, vectors: Iterable[tuple[Sequence[str], NDArray[np.float32]]], manifest: Manifest) -> None:
+        """Replace vectors and take the manifest that goes with them, all at once: a cut leaves everything as it was.
+
+        Args:
+            vectors: ids and their new vectors, shape (B, D), batch by batch; every row of the index once.
+            manifest: the new embedder's; its table version is set here.
+        """
+        with storage_errors(self.folder):
+            table = self._latest()
+            for ids, batch in vectors:
+                data = pa.table({"id": list(ids), "vector": _fixed(batch.astype(np.float32), pa.float32())})
+                table.merge_insert("id").when_matched_update_all().execute(data)
+            self._acknowledge(manifest.at(table.version))
+
+    def add_source(self, source: Source) -> int:
+        """Position of a source in the manifest, added if it is new."""
+        origins = [known.origin for known in self.manifest.sources]
+        if source.origin in origins:
+            return origins.index(source.origin)
+        self._acknowledge(replace(self.manifest, sources=(*self.manifest.sources, source)))
+        return len(origins)
+
+    def compact(self) -> None:
+        """Merge small files and forget table versions older than an hour."""
+        with storage_errors(self.folder):
+            table = self._latest()
+            table.optimize(cleanup_older_than=timedelta(hours=1))
+            self._acknowledge(self.manifest.at(table.version))
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    def _merge(self, data: pa.Table, insert: bool = False) -> None:
+        with storage_errors(self.folder):
+            table = self._latest()
+            merge = table.merge_insert("id").when_matched_update_all()
+            (merge.when_not_matched_insert_all() if insert else merge).execute(data)
+            self._acknowledge(self.manifest.at(table.version))
+
+    def _acknowledge(self, manifest: Manifest) -> None:
+        """Everything the table wrote is on disk before the manifest that names it."""
+        assert self._writable, "changes go inside writing()"
+        for place, _folders, files in os.walk(self.folder / f"{_TABLE}.lance"):
+            fresh = [path for name in files if (path := os.path.join(place, name)) not in self._synced]
+            for path in fresh:
+                sync(Path(path))
+            if fresh:
+                sync(Path(place))
+            self._synced.update(fresh)
+        manifest.write(self.folder)
+        self.manifest = manifest
+        self._forget()
+
+    def _forget(self) -> None:
+        for name in ("snapshot", "_roots", "_metadata"):
+            self.__dict__.pop(name, None)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        from filelock import FileLock, Timeout
+
+        with storage_errors(self.folder):
+            lock = FileLock(self.folder / "write.lock", timeout=0)
+            try:
+                lock.acquire()
+            except Timeout as fault:
+                raise StorageError(f"another process is writing to {self.folder}; wait until it is done") from fault
+        self._writable = True
+        try:
+            yield
+        finally:
+            self._writable = False
+            lock.release()
+
+    def _connection(self) -> Any:
+        import lancedb
+
+        return lancedb.connect(str(self.folder))
+
+    def _latest(self) -> Any:
+        return self._connection().open_table(_TABLE)
+
+    def _select(self, columns: list[str], where: str | None = None, batch: int = 8192) -> Iterator[pa.RecordBatch]:
+        try:
+            table = self._latest()
+            if table.version != self.manifest.version:
+                table.checkout(self.manifest.version)
+            query = table.search().select(columns).limit(max(1, table.count_rows()))
+            yield from (query.where(where) if where else query).to_batches(batch)
+        except (OSError, RuntimeError, ValueError, pa.ArrowException) as fault:
+            raise IndexMismatch(
+                f"the table in {self.folder} cannot be read ({str(fault).splitlines()[0][:150]}); build the index again"
+            ) from fault
+
+    def _collected(self) -> cache.Snapshot:
+        batches = list(self._select([*_LISTED, "vector", "colours"]))
+        table = pa.Table.from_batches(batches) if batches else self._schema().empty_table()
+        table = table.sort_by("id").combine_chunks()
+        texts = zip(table["text"].to_pylist(), table["printed"].to_pylist(), strict=True)
+        words = WordIndex.build("\n".join(part for part in pair if part) for pair in texts)
+        return cache.Snapshot(_matrix(table, "vector", self.dim), _matrix(table, "colours", COLOURS), words,
+                              table.select(_LISTED))  # fmt: skip
+
+    @cached_property
+    def _roots(self) -> list[Path]:
+        return [source.resolved(self.folder) for source in self.manifest.sources]
+
+    @cached_property
+    def _metadata(self) -> list[dict[str, Any]]:
+        return [json.loads(text) for text in self.snapshot.rows["metadata"].to_pylist()]
+
+    def _mask(self, where: filters.Where | None) -> NDArray[np.bool_] | None:
+        if not where:
+            return None
+
+        def column(key: str) -> Sequence[Any]:
+            if key in ("id", "path"):
+                values: list[Any] = self.snapshot.rows[key].to_pylist()
+                return values
+            return [record.get(key, filters.ABSENT) for record in self._metadata]
+
+        return filters.mask(where, column, len(self))
+
+    def _document(self, record: dict[str, Any]) -> Document:
+        path = record["path"]
+        image = None if path is None else ImageRef(path=self.located(path, record["source"]))
+        return Document(record["id"], record["text"], image, record["printed"], json.loads(record["metadata"]))
+
+    def _schema(self) -> pa.Schema:
+        features = [pa.field("features", pa.list_(pa.float16(), self.manifest.features))] * bool(self.manifest.features)
+        return pa.schema(
+            [
+                pa.field("id", pa.string(), nullable=False),
+                pa.field("text", pa.string()),
+                pa.field("path", pa.string()),
+                pa.field("source", pa.int32()),
+                pa.field("printed", pa.string()),
+                pa.field("metadata", pa.string()),
+                pa.field("thumbnail", pa.binary()),
+                pa.field("vector", pa.list_(pa.float32(), self.dim)),
+                *features,
+                pa.field("colours", pa.list_(pa.float32(), COLOURS)),
+                pa.field("size", pa.int64()),
+                pa.field("mtime_ns", pa.int64()),
+                pa.field("digest", pa.string()),
+                pa.field("caption", pa.string()),
+            ]
+        )
+
+    def _arrow(self, rows: Sequence[Row]) -> pa.Table:
+        blank = np.zeros(COLOURS, np.float32)
+        colours = np.stack([blank if row.colours is None else row.colours for row in rows])
+        data: dict[str, Any] = {
+            name: [getattr(row, name) for row in rows]
+            for name in ("id", "text", "path", "source", "thumbnail", "size", "mtime_ns", "digest", "caption")
+        }
+        data["printed"] = ["" if row.path is None else row.printed for row in rows]
+        data["metadata"] = [json.dumps(dict(row.metadata), ensure_ascii=False) for row in rows]
+        data["vector"] = _fixed(np.stack([row.vector for row in rows]).astype(np.float32), pa.float32())
+        data["colours"] = _fixed(colours.astype(np.float32), pa.float32())
+        if self.manifest.features:
+            kept = np.stack([row.features for row in rows if row.features is not None]).astype(np.float16)
+            data["features"] = _fixed(kept, pa.float16())
+        return pa.table(data, schema=self._schema())
+
+
+def _fixed(matrix: NDArray[Any], kind: Any) -> pa.Array:
+    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(matrix).ravel(), kind), matrix.shape[1])
+
+
+def _matrix(table: pa.Table, column: str, width: int) -> NDArray[np.float32]:
+    if not table.num_rows:
+        return np.zeros((0, width), np.float32)
+    flat = table[column].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return np.asarray(flat.reshape(-1, width), np.float32)
+
+
+def _among(ids: Sequence[str]) -> str:
+    """The one SQL text built here: ids as quoted literals, quotes doubled."""
+    return "id IN (" + ", ".join("'" + item.replace("'", "''") + "'" for item in ids) + ")"

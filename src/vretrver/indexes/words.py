@@ -1,0 +1,176 @@
+"""Words as an index: tokens of captions and printed text, an inverted list, BM25 scores for every row.
+
+Made for what people quote from pictures: figures (`1,5%`, `2024-05-01`, `INV-20391`) keep their shape, accents and
+case fold away because OCR loses them, and a long word is found inside words that OCR glued together. Query text is
+only ever split into tokens: it has no syntax that could break. It leaves out phrases, languages' stems and spelling.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_TOKENS = 4096  # of one text: a page of fine print has about a thousand
+_MAX_LENGTH = 40
+_K1, _B = 1.2, 0.4  # Robertson and Zaragoza 2009, eq. 3.15; b is low: a label with many words is not less about one
+_PARTIAL = 0.5  # a word found inside another counts half
+_LEAST_PARTIAL = 5
+_MOST_PARTIAL = 64
+
+_TOKEN = re.compile(r"\d+(?:[.,:/\-]\d+)*(?:\s?%)?(?![^\W\d_])|[^\W_]+")
+_RUNS = re.compile(r"\d+|[^\W\d_]+")
+_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_FUNCTION_WORDS = """
+    a an and are as at be but by can do does for from has have how i in into is it its me my of on or our same show so
+    that the their them then there these they this those to us was we were what when where which who why will with you
+    your find photo picture image"""
+_STOP = frozenset(_FUNCTION_WORDS.split())
+
+
+def tokens(text: str) -> list[str]:
+    """The searchable tokens of a text, in order, function words left out.
+
+    `"Mjölk 1,5 % INV20391"` gives `mjolk`, `1.5`, `1.5%`, `inv20391`, `inv`, `20391`.
+    """
+    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
+    plain = "".join(char for char in folded if not unicodedata.combining(char))
+    found: list[str] = []
+    for match in _TOKEN.finditer(plain):
+        found.extend(_forms(match[0]))
+        if len(found) >= MAX_TOKENS:
+            break
+    return [token[:_MAX_LENGTH] for token in found[:MAX_TOKENS] if token not in _STOP]
+
+
+def _forms(token: str) -> list[str]:
+    if token[0].isdigit() and not token.isalnum():
+        return _figure(token)
+    if token.isdigit():
+        return [token]
+    if _CJK.search(token):
+        return [token[i : i + 2] for i in range(max(1, len(token) - 1))]
+    runs = _RUNS.findall(token)
+    if len(runs) > 1:
+        return [token, *(run for run in runs if len(run) > 1)]
+    return [_singular(token)]
+
+
+def _figure(token: str) -> list[str]:
+    """A figure with its separators in one spelling; with a percent sign also without; a date also in parts."""
+    percent = token.endswith("%")
+    body = token.rstrip("% \t\n\r\f\v\u00a0")
+    if re.fullmatch(r"\d+[.,]\d+", body):
+        whole = body.replace(",", ".")
+        return [whole, whole + "%"] if percent else [whole]
+    parts = re.split(r"[.,:/\-]", body)
+    whole = "-".join(parts)
+    found = [whole] if len(parts) == 1 else [whole, *(part for part in parts if len(part) > 1)]
+    return [*found, whole + "%"] if percent else found
+
+
+def _singular(word: str) -> str:
+    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        return word[:-3] + "y" if word.endswith("ies") and len(word) > 4 else word[:-1]
+    return word
+
+
+@dataclass(frozen=True)
+class WordIndex:
+    """Inverted lists over N rows.
+
+    Args:
+        vocabulary: all V terms, sorted, joined by newlines.
+        starts: where each term's list starts, shape (V + 1,).
+        rows: rows that hold the term, shape (P,).
+        weights: BM25's term frequency part, in 0..k1 + 1, shape (P,).
+        size: N.
+    """
+
+    vocabulary: str
+    starts: NDArray[np.int64]
+    rows: NDArray[np.int32]
+    weights: NDArray[np.float32]
+    size: int
+
+    @cached_property
+    def terms(self) -> list[str]:
+        return self.vocabulary.split("\n") if self.vocabulary else []
+
+    @classmethod
+    def build(cls, texts: Iterable[str | None]) -> WordIndex:
+        """The inverted lists of N texts; None is an empty text."""
+        ids: dict[str, int] = {}
+        terms: list[int] = []
+        lengths: list[int] = []
+        for text in texts:
+            found = tokens(text) if text else []
+            lengths.append(len(found))
+            terms.extend(ids.setdefault(token, len(ids)) for token in found)
+        order = np.array(sorted(ids), dtype=object)
+        rank = np.empty(len(ids), np.int64)
+        rank[[ids[term] for term in order]] = np.arange(len(ids))
+        length = np.asarray(lengths, np.int64)
+        size = len(lengths)
+        term = rank[np.asarray(terms, np.int64)] if terms else np.zeros(0, np.int64)
+        pairs, counts = np.unique(term * max(size, 1) + np.repeat(np.arange(size), length), return_counts=True)
+        rows = (pairs % max(size, 1)).astype(np.int32)
+        starts = np.searchsorted(pairs // max(size, 1), np.arange(len(ids) + 1))
+        mean = max(float(length[length > 0].mean()) if (length > 0).any() else 1.0, 1.0)
+        norm = _K1 * (1 - _B + _B * length[rows] / mean)
+        weights = (counts * (_K1 + 1) / (counts + norm)).astype(np.float32)
+        return cls("\n".join(order), starts.astype(np.int64), rows, weights, size)
+
+    def scores(self, query: Mapping[str, float] | Sequence[str]) -> NDArray[np.float32]:
+        """BM25 of every row, in nats: shape (N,), zero where nothing matches.
+
+        Args:
+            query: tokens, or tokens with weights; repeats count once.
+        """
+        total = np.zeros(self.size, np.float32)
+        weighed = query if isinstance(query, Mapping) else dict.fromkeys(query, 1.0)
+        for token, weight in list(weighed.items())[:256]:
+            lists = [(slot, 1.0) for slot in self._exact(token)] or [(slot, _PARTIAL) for slot in self._inside(token)]
+            if not lists:
+                continue
+            frequency = sum(int(self.starts[slot + 1] - self.starts[slot]) for slot, _ in lists)
+            best = np.zeros(self.size, np.float32) if len(lists) > 1 else total
+            for slot, share in lists:
+                span = slice(self.starts[slot], self.starts[slot + 1])
+                gain = np.float32(weight * share * self.rarity(frequency)) * self.weights[span]
+                if best is total:
+                    total[self.rows[span]] += gain
+                else:
+                    best[self.rows[span]] = np.maximum(best[self.rows[span]], gain)
+            if best is not total:
+                total += best
+        return total
+
+    def rarity(self, frequency: int) -> float:
+        """Inverse document frequency in nats (never negative)."""
+        frequency = min(frequency, self.size)
+        return math.log(1 + (self.size - frequency + 0.5) / (frequency + 0.5))
+
+    def _exact(self, token: str) -> list[int]:
+        slot = bisect_left(self.terms, token)
+        return [slot] if slot < len(self.terms) and self.terms[slot] == token else []
+
+    def _inside(self, token: str) -> list[int]:
+        """Terms that contain a token of at least five characters."""
+        found: list[int] = []
+        place = self.vocabulary.find(token) if len(token) >= _LEAST_PARTIAL else -1
+        line, counted = 0, 0
+        while place >= 0 and len(found) < _MOST_PARTIAL:
+            line += self.vocabulary.count("\n", counted, place)
+            counted = place
+            found.append(line)
+            end = self.vocabulary.find("\n", place)
+            place = self.vocabulary.find(token, end) if end >= 0 else -1
+        return found
