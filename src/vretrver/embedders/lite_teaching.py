@@ -1,0 +1,96 @@
+"""Teaching `lite`: from a few labelled pictures to a space that keeps those labels apart.
+
+Every label gets a code: the orthonormal set of vectors closest to the labels' text coordinates (Loewdin, J. Chem. Phys.
+18, 365, 1950), so that labels alike in words ("low fat milk", "medium fat milk") are told apart, and with more labels
+than dimensions, captions for instance, the codes fall back to whitened text coordinates. Pictures are mapped to their
+label's code by ridge regression, texts by how close they are to the labels. All in closed form:
+exact, and the same on every run.
+
+Left out: the networks (frozen) and the space the codes are joined to (`lite_space`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+CODE_DIM = 128
+RIDGE = 0.3
+SHARPNESS = 10.0  # of the softmax over labels that a text is close to
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What teaching added: a linear map from pictures to codes, and the labels' text coordinates and codes.
+
+    Args:
+        weights, bias: (P + 64, CODE_DIM), (CODE_DIM,): picture to code.
+        label_texts: (L, B): text coordinates of the distinct labels, unit rows.
+        label_codes: (L, CODE_DIM): their codes.
+    """
+
+    weights: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    label_texts: NDArray[np.float32]
+    label_codes: NDArray[np.float32]
+
+    def code_of_picture(self, seen: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Codes, shape (N, CODE_DIM), no longer than 1; short where the picture is like nothing that was taught."""
+        return at_most_unit(seen @ self.weights + self.bias)
+
+    def code_of_text(self, said: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Codes, shape (N, CODE_DIM), no longer than 1; short where the text is close to no label."""
+        close = said @ self.label_texts.T
+        shares = np.exp(SHARPNESS * (close - close.max(axis=1, keepdims=True)))
+        codes = shares / shares.sum(axis=1, keepdims=True) @ self.label_codes
+        return unit_rows(codes) * np.clip(close.max(axis=1, keepdims=True), 0, 1)
+
+    def arrays(self) -> dict[str, NDArray[np.float32]]:
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+
+def teach(seen: NDArray[np.float32], rows: Sequence[int], label_texts: NDArray[np.float32]) -> Taught:
+    """Fit codes and the map from pictures to them.
+
+    Args:
+        seen: what heads look at, shape (N, P + 64).
+        rows: for each of the N examples, the row of its label in `label_texts`.
+        label_texts: text coordinates of the L distinct labels, shape (L, B), unit rows.
+    """
+    codes = orthonormal_codes(label_texts)
+    targets = codes[np.asarray(rows, np.intp)].astype(np.float64)
+    inputs = seen.astype(np.float64)
+    centre, mean_code = inputs.mean(axis=0), targets.mean(axis=0)
+    centred, wanted = inputs - centre, targets - mean_code
+    if len(inputs) < inputs.shape[1]:
+        kernel = centred @ centred.T + RIDGE * np.eye(len(inputs))
+        weights = centred.T @ np.linalg.solve(kernel, wanted)
+    else:
+        moments = centred.T @ centred + RIDGE * np.eye(inputs.shape[1])
+        weights = np.linalg.solve(moments, centred.T @ wanted)
+    bias = mean_code - centre @ weights
+    return Taught(weights.astype(np.float32), bias.astype(np.float32), label_texts, codes)
+
+
+def orthonormal_codes(label_texts: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Unit codes, shape (L, CODE_DIM): orthonormal where L <= CODE_DIM, otherwise whitened and cut to the strongest."""
+    left, _, _ = np.linalg.svd(label_texts.astype(np.float64), full_matrices=False)
+    kept = left[:, :CODE_DIM]
+    codes = np.zeros((len(label_texts), CODE_DIM))
+    codes[:, : kept.shape[1]] = kept
+    return unit_rows(codes.astype(np.float32))
+
+
+def unit_rows(rows: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Rows scaled to unit length; a row of zeros stays as it is."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.maximum(lengths, 1e-12), np.float32)
+
+
+def at_most_unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows longer than 1 cut to 1; the rest as they are."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.maximum(lengths, 1.0), np.float32)
