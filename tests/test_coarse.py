@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vretrver.coarse import as_candidates, coarse_candidates, coarse_ranking, merged_evidence
+from vretrver.coarse import as_candidates, coarse_candidates, coarse_confidences, coarse_ranking, merged_evidence
 from vretrver.errors import InvalidInput, MissingPath
+from vretrver.fusion import confidences
 from vretrver.images import open_image
 from vretrver.trace import Evidence, StopReason, Trace
 from vretrver.types import Candidate, Document, ImageRef, Query
@@ -82,7 +83,8 @@ def test_a_ranking_of_the_coarse_order_has_strictly_falling_scores() -> None:
     scores = [result.score for result in ranking.results]
     assert scores == [0.9, 0.5, math.nextafter(0.5, 0), math.nextafter(math.nextafter(0.5, 0), 0)]
     assert [result.rank for result in coarse_ranking("q", candidates, k=2).results] == [1, 2]
-    assert coarse_ranking("q", []).no_match
+    assert coarse_ranking("q", []).no_match and not ranking.no_match
+    assert coarse_ranking("q", candidates, no_match_below=0.6).no_match
 
 
 def test_evidence_of_several_windows_is_merged_once_each() -> None:
@@ -92,3 +94,10 @@ def test_evidence_of_several_windows_is_merged_once_each() -> None:
         return Trace(0, ("a",), (0,), (), StopReason.ANSWERED, evidence={"a": looks})
 
     assert merged_evidence([trace(look), trace(look, other)]) == {"a": (look, other)}
+
+
+def test_confidence_comes_from_the_fusion_for_what_a_retriever_found_and_is_neutral_else() -> None:
+    found = [Candidate(Document(str(at), "t"), float(9 - at), at + 1, {"vector": 1.0}) for at in range(3)]
+    given = [Candidate(Document(str(at), "t"), float(9 - at), at + 1) for at in range(3)]
+    assert coarse_confidences(Query("q"), found) == confidences(found, "text")
+    assert coarse_confidences(Query("q"), given) == [0.5, 0.5, 0.5]

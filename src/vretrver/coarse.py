@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from vretrver.errors import ImageError, InvalidInput, MissingPath
-from vretrver.trace import Evidence, Ranking, Result, Trace, Usage
+from vretrver.trace import Evidence, Ranking, Result, Trace
 from vretrver.types import Candidate, Document, ImageRef, Query
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Item: TypeAlias = "Candidate | Document | str | PathLike[str]"
 NEUTRAL = 0.5
 """The confidence of a result of which nobody said how likely it is."""
+NO_MATCH_BELOW = 0.1
+"""A ranking whose best confidence is under this says `no_match`."""
 
 
 def as_query(query: Query | str) -> Query:
@@ -70,24 +72,37 @@ def coarse_candidates(query: Query | str, documents: Sequence[Document], embedde
     return [Candidate(documents[at], scores[at], rank) for rank, at in enumerate(order, start=1)]
 
 
-def coarse_ranking(query: Query | str, candidates: Sequence[Candidate], k: int | None = None) -> Ranking:
+def coarse_ranking(
+    query: Query | str,
+    candidates: Sequence[Candidate],
+    k: int | None = None,
+    no_match_below: float = NO_MATCH_BELOW,
+) -> Ranking:
     """The coarse order as a ranking. Scores are the coarse scores, made to fall strictly where two are equal."""
     kept = candidates[:k]
     scores: list[float] = []
     for candidate in kept:
         ceiling = math.nextafter(scores[-1], -math.inf) if scores else math.inf
         scores.append(min(candidate.score, ceiling))
-    confidences = coarse_confidences(candidates)
+    confidences = coarse_confidences(as_query(query), candidates)
     results = tuple(
         Result(rank, candidate, score, confidence)
         for rank, (candidate, score, confidence) in enumerate(zip(kept, scores, confidences, strict=False), start=1)
     )
-    return Ranking(as_query(query), results, no_match=not results, usage=Usage())
+    return Ranking(as_query(query), results, no_match=max(confidences, default=0.0) < no_match_below)
 
 
-def coarse_confidences(candidates: Sequence[Candidate]) -> list[float]:
-    """How likely each candidate answers, as far as the coarse stage can say."""
-    return [NEUTRAL] * len(candidates)
+def coarse_confidences(query: Query, candidates: Sequence[Candidate]) -> list[float]:
+    """How likely each candidate answers, 0..1, as far as the coarse stage can say.
+
+    `fusion.confidences` for what a Retriever found, whose scores are on the scale that was fitted; `NEUTRAL` for
+    candidates that came another way, which carry no signals.
+    """
+    if not any(candidate.signals for candidate in candidates):
+        return [NEUTRAL] * len(candidates)
+    from vretrver.fusion import confidences
+
+    return confidences(candidates, query.modality)
 
 
 def merged_evidence(traces: Sequence[Trace]) -> Mapping[str, tuple[Evidence, ...]]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from vretrver.coarse import (
+    NO_MATCH_BELOW,
     Item,
     as_candidates,
     as_query,
@@ -56,7 +57,7 @@ class Reranker:
         toolbox: Toolbox | None = None,
         max_tool_turns: int = 2,
         wire: Wire | None = None,
-        no_match_below: float = 0.1,
+        no_match_below: float = NO_MATCH_BELOW,
     ) -> None:
         if max_tool_turns < 0:
             raise InvalidInput(f"max_tool_turns is {max_tool_turns}; it must be 0 or more")
@@ -218,7 +219,7 @@ class _Job:
 
     def _confidences(self) -> list[float]:
         """Per candidate in incoming order: the last window's relevance, else what the coarse stage can say."""
-        confidences = coarse_confidences(self.candidates)
+        confidences = coarse_confidences(self.query, self.candidates)
         place = {candidate.document.id: at for at, candidate in enumerate(self.candidates)}
         for trace in self.traces:
             for key, relevance in zip(trace.candidates, trace.relevance or (), strict=False):
