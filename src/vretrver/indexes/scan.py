@@ -17,7 +17,10 @@ _BLOCK_BYTES = 64 * 2**20
 
 
 def dots(
-    vectors_N_D: NDArray[np.float32], queries_Q_D: NDArray[np.float32], rows: NDArray[np.int64] | None = None
+    vectors_N_D: NDArray[np.float32],
+    queries_Q_D: NDArray[np.float32],
+    rows: NDArray[np.int64] | None = None,
+    block_bytes: int = _BLOCK_BYTES,
 ) -> Iterator[NDArray[np.float32]]:
     """Dot products of each query with all rows (or with `rows`), query by query: shape (N,) each, float32.
 
@@ -30,7 +33,7 @@ def dots(
     if queries.ndim != 2 or queries.shape[1] != vectors_N_D.shape[1]:
         raise InvalidInput(f"queries have shape {queries.shape}; this index holds vectors of {vectors_N_D.shape[1]}")
     vectors = vectors_N_D if rows is None else vectors_N_D[rows]
-    block = max(1, _BLOCK_BYTES // max(1, 4 * len(vectors)))
+    block = max(1, block_bytes // max(1, 4 * len(vectors)))
     for start in range(0, len(queries), block):
         if len(queries) == 1:
             yield vectors @ queries[0]

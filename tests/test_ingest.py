@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from conftest import MeanColour
+from vretrver.errors import IndexMismatch, InvalidInput, StorageError
+from vretrver.indexes import load_index
+from vretrver.indexes.manifest import Manifest
+from vretrver.ingest import IngestReport, build_index
+
+Paint = Callable[..., str]
+
+
+def counts(report: IngestReport) -> tuple[int, int, int, int]:
+    return report.added, report.updated, report.unchanged, report.deleted
+
+
+@pytest.fixture
+def photos(paint: Paint, tmp_path: Path) -> Path:
+    for colour in ("red", "green", "blue"):
+        paint(f"photos/{colour}.png", colour)
+    return tmp_path / "photos"
+
+
+def index(photos: Path, embedder: MeanColour, batch: int = 64) -> IngestReport:
+    return build_index(photos, photos.parent / "p.vr", embedder, ocr=False, batch=batch)
+
+
+def test_what_is_indexed_can_be_read_back(photos: Path, embedder: MeanColour) -> None:
+    (photos / "red.txt").write_text("a red card")
+    (photos / "blue.json").write_text('{"text": "sea", "year": 2020}')
+    assert counts(index(photos, embedder, batch=2)) == (3, 0, 0, 0)
+    found = load_index(photos.parent / "p.vr")
+    assert found.ids() == ["blue.png", "green.png", "red.png"]
+    blue, _green, red = found.documents([0, 1, 2])
+    assert (red.text, red.image and red.image.path) == ("a red card", str(photos / "red.png"))
+    assert blue.metadata == {"year": 2020}
+    assert found.thumbnails(["red.png"])["red.png"][:2] == b"\xff\xd8"
+
+
+def test_running_again_opens_only_what_changed(photos: Path, embedder: MeanColour, paint: Paint) -> None:
+    index(photos, embedder)
+    embedder.opened = 0
+    assert counts(index(photos, embedder)) == (0, 0, 3, 0)
+    assert embedder.opened == 0
+    os.utime(photos / "red.png")  # another date, the same content
+    assert counts(index(photos, embedder)) == (0, 0, 3, 0)
+    assert embedder.opened == 0
+    paint("photos/red.png", "yellow")
+    (photos / "blue.txt").write_text("now with a caption")
+    (photos / "green.png").rename(photos / "moved.png")
+    assert counts(index(photos, embedder)) == (1, 2, 0, 1)
+    assert embedder.opened == 3
+    found = load_index(photos.parent / "p.vr")
+    assert found.ids() == ["blue.png", "moved.png", "red.png"]
+    assert found.snapshot.vectors[2, 1] == pytest.approx(found.snapshot.vectors[2, 0]), "red.png is yellow now"
+
+
+def test_words_read_stay_when_only_the_caption_changes(photos: Path, embedder: MeanColour, paint: Paint) -> None:
+    index(photos, embedder)
+    store = load_index(photos.parent / "p.vr")
+    with store.writing():
+        store.set_printed({"red.png": "SALE", "blue.png": "SEA"})
+    (photos / "red.txt").write_text("new caption")
+    paint("photos/blue.png", "navy")
+    index(photos, embedder)
+    printed = load_index(photos.parent / "p.vr").printed(["red.png", "blue.png"])
+    assert printed == {"red.png": "SALE", "blue.png": None}
+
+
+def test_bad_pictures_are_skipped_and_named(photos: Path, embedder: MeanColour) -> None:
+    (photos / "fake.jpg").write_bytes(b"this is no picture")
+    noise = Image.effect_noise((200, 200), 90).convert("RGB")
+    noise.save(photos / "cut.jpg")
+    (photos / "cut.jpg").write_bytes((photos / "cut.jpg").read_bytes()[:2000])
+    report = index(photos, embedder)
+    assert counts(report) == (3, 0, 0, 0)
+    assert sorted(path for path, _ in report.skipped) == ["cut.jpg", "fake.jpg"]
+    assert "2 skipped" in report.summary()
+    assert report.to_json()["added"] == 3
+
+
+def test_a_picture_that_only_the_embedder_cannot_open(photos: Path) -> None:
+    class Picky(MeanColour):
+        def encode(self, items):  # type: ignore[no-untyped-def]
+            if any("green" in item.id for item in items):
+                from vretrver.errors import ImageError
+
+                raise ImageError("cannot read image green.png: too green")
+            return super().encode(items)
+
+    report = index(photos, Picky())
+    assert counts(report) == (2, 0, 0, 0)
+    assert report.skipped == [("green.png", "cannot read image green.png: too green")]
+
+
+def test_another_embedder_or_version_is_refused(photos: Path, embedder: MeanColour) -> None:
+    index(photos, embedder)
+    with pytest.raises(IndexMismatch, match=r"was built with embedder mean-colour .*another index with -o"):
+        index(photos, MeanColour("mean-colour-2"))
+    with pytest.raises(IndexMismatch, match="built with embedder 'mean-colour', not 'lite'"):
+        build_index(photos, photos.parent / "p.vr", "lite", ocr=False)
+    manifest = photos.parent / "p.vr" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"format": 1', '"format": 7'))
+    with pytest.raises(IndexMismatch, match="index format 7"):
+        index(photos, embedder)
+
+
+def test_where_nothing_can_be_written(photos: Path, embedder: MeanColour) -> None:
+    (photos.parent / "file").write_text("")
+    with pytest.raises(StorageError, match=r"cannot write to .*; choose another folder with -o"):
+        build_index(photos, photos.parent / "file" / "p.vr", embedder)
+    with pytest.raises(StorageError, match="not empty and no index"):
+        build_index(photos, photos, embedder)
+
+
+def test_one_writer_at_a_time(photos: Path, embedder: MeanColour) -> None:
+    index(photos, embedder)
+    store = load_index(photos.parent / "p.vr")
+    with store.writing(), pytest.raises(StorageError, match="another process is writing"):
+        index(photos, embedder)
+
+
+def test_two_sources_share_an_index_unless_their_ids_meet(photos: Path, embedder: MeanColour, paint: Paint) -> None:
+    index(photos, embedder)
+    more = Path(paint("more/pink.png", "pink")).parent
+    assert counts(build_index(more, photos.parent / "p.vr", embedder, ocr=False)) == (1, 0, 0, 0)
+    assert counts(index(photos, embedder)) == (0, 0, 3, 0)
+    paint("more/red.png", "red")
+    with pytest.raises(InvalidInput, match=r"id 'red.png' is in .* already, from .*photos"):
+        build_index(more, photos.parent / "p.vr", embedder, ocr=False)
+
+
+KILLED = """
+import sys, time
+sys.path.insert(0, {tests!r})
+from conftest import MeanColour
+from vretrver.ingest import build_index
+
+class Slow(MeanColour):
+    def encode(self, items):
+        time.sleep(0.2)
+        return super().encode(items)
+
+build_index({photos!r}, {index!r}, Slow(), ocr=False, batch=2)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_what_was_acknowledged_survives_a_kill(
+    paint: Paint, tmp_path: Path, embedder: MeanColour, how: signal.Signals
+) -> None:
+    for number in range(40):
+        paint(f"photos/{number:02}.png")
+    photos, place = tmp_path / "photos", tmp_path / "p.vr"
+    script = KILLED.format(tests=str(Path(__file__).parent), photos=str(photos), index=str(place))
+    child = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 20
+    while not ((place / "manifest.json").exists() and Manifest.read(place).version >= 4):
+        assert time.monotonic() < deadline, "the child never got going"
+        assert child.poll() is None, "the child ended too soon"
+        time.sleep(0.01)
+    child.send_signal(how)
+    assert child.wait(10) != 0
+    kept = len(load_index(place))
+    assert 0 < kept < 40
+    report = build_index(photos, place, embedder, ocr=False)
+    assert counts(report) == (40 - kept, 0, kept, 0)
+    assert len(load_index(place)) == 40
