@@ -7,12 +7,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vretrver.messages import ImagePart, Message, ToolCall
+from vretrver.messages import Conversation, ImagePart, Message, ToolCall
 from vretrver.protocol import (
     MAX_CALL,
     MAX_MODEL_TEXT,
     Parsed,
     Wire,
+    candidate_pictures,
     number_pictures,
     parse,
     permutation,
@@ -115,6 +116,15 @@ def test_numbers_count_pictures_and_stand_where_their_items_stand() -> None:
         (1, 196, 112),
         (2, 728, 532),
     ]
+
+
+def test_an_embedded_policy_finds_the_numbers_by_candidate() -> None:
+    twice = window(
+        Query("q", (Q,)), Document("w", "x"), *(Document(str(at), image=A) for at in range(2)), Document("c", image=C)
+    )
+    for asked, numbers in [(MIXED, {0: 1, 3: 2}), (twice, {1: 1, 2: 2})]:
+        pictures = candidate_pictures(Conversation(asked, opening(asked)))
+        assert {position: part.index for position, part in pictures.items()} == numbers
 
 
 def test_a_smaller_budget_makes_smaller_thumbnails() -> None:

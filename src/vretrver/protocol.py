@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vretrver.boxes import MEANING, BoxFamily
-from vretrver.messages import ImagePart, Message, Part, TextPart, ToolCall, View
+from vretrver.messages import Conversation, ImagePart, Message, Part, TextPart, ToolCall, View
 from vretrver.sizes import MIN_PIXELS, PATCH, shown_size
 from vretrver.tools import Gallery, Picture, Toolbox
 from vretrver.types import Candidate, ImageRef, Query, Window
@@ -99,6 +99,17 @@ def render_window(window: Window, gallery: Gallery, toolbox: Toolbox, max_tool_t
     """The system and the user message that open an episode."""
     system = system_prompt(toolbox, max_tool_turns, wire.boxes)
     return [Message("system", (TextPart(system),)), Message("user", tuple(_user_parts(window, gallery, wire)))]
+
+
+def candidate_pictures(conversation: Conversation) -> dict[int, ImagePart]:
+    """The candidates' pictures as the window shows them, by the candidate's 0-based position; for embedded policies."""
+    opening = next(message for message in conversation.messages if message.role == "user")
+    shown = [part for part in opening.views if part.index > 0]
+    found: dict[int, ImagePart] = {}
+    for position, candidate in enumerate(conversation.window.candidates):
+        if len(found) < len(shown) and candidate.document.image == shown[len(found)].view.image:
+            found[position] = shown[len(found)]
+    return found
 
 
 def system_prompt(toolbox: Toolbox, max_tool_turns: int = 2, boxes: BoxFamily = "released") -> str:
@@ -203,8 +214,9 @@ def plain(text: str, most: int) -> str:
     at most `most` characters.
     """
     cut = text[: most + 1]
-    cut = "".join(" " if character.isspace() else character for character in cut)
-    cut = "".join(character for character in cut if unicodedata.category(character) not in _INVISIBLE)
+    if not cut.isprintable():
+        spaced = (" " if character.isspace() else character for character in cut)
+        cut = "".join(character for character in spaced if unicodedata.category(character) not in _INVISIBLE)
     cut = _TAG.sub("\u2039", " ".join(cut.split()))
     return cut if len(text) <= most else cut[: max(0, most - len(CUT))] + CUT
 
