@@ -66,13 +66,15 @@ def test_documents_ordered_by_an_embedder(paint: Paint, tmp_path: Path) -> None:
         Document("green", image=ImageRef.of(paint("g.png", "lime"))),
         Document("red", image=ImageRef.of(paint("r.png", "red"))),
         Document("also red", "red"),
+        Document("bad but green", "green", ImageRef.of(bad)),
     ]
     found = coarse_candidates("red", documents, Colours())
     assert [(candidate.document.id, candidate.rank, candidate.score) for candidate in found] == [
         ("red", 1, 1.0),
         ("also red", 2, 1.0),
         ("green", 3, 0.0),
-        ("bad", 4, -1.0),
+        ("bad but green", 4, 0.0),
+        ("bad", 5, -1.0),
     ]
     assert coarse_candidates("red", [], Colours()) == []
 

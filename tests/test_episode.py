@@ -138,11 +138,12 @@ class Counting(SelectImages):
 
 def test_a_repeated_call_is_answered_from_the_episode_with_a_note() -> None:
     tool = Counting()
-    episode = play(render_tool_call(SELECT), render_tool_call(SELECT), toolbox=Toolbox([tool]))
-    first, second = (turn.observation for turn in episode.trace.turns)
+    again = render_tool_call(SELECT, "(1) is blue.")
+    episode = play(render_tool_call(SELECT), again, "(1) is red.", toolbox=Toolbox([tool]))
+    first, second, _ = (turn.observation for turn in episode.trace.turns)
     assert first is not None and second is not None and tool.runs == 1
     assert second.message().text == AGAIN + first.message().text
-    assert len(episode.trace.evidence["one"]) == 1
+    assert [look.note for look in episode.trace.evidence["one"]] == ["(1) is blue. (1) is red."]
 
 
 class Broken(SelectImages):

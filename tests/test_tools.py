@@ -162,6 +162,7 @@ def test_quoting_a_value_is_bounded() -> None:
     deep: list[Any] = []
     for _ in range(100_000):
         deep = [deep]
+    assert brief("<image>") == "'‹image>'"
     assert brief("x" * 1000) == "'" + "x" * 56 + "..."
     assert brief(10**5000) == "a int"
     assert brief(deep) == "a list"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -57,7 +58,7 @@ def coarse_candidates(query: Query | str, documents: Sequence[Document], embedde
 
     Returns:
         One candidate per document, best first, scored by the dot product; ties keep the given order. A document whose
-        picture cannot be read comes last, with score -1.
+        picture cannot be read is scored by its text; without one it comes last, with score -1.
 
     Raises:
         MissingPath, ImageError: a picture of the query cannot be read.
@@ -128,10 +129,12 @@ def _document(item: Document | str | PathLike[str], rank: int) -> Document:
 
 
 def _rows(documents: Sequence[Document], embedder: Embedder) -> list[NDArray[np.float32] | None]:
-    """A vector per document; None where its picture cannot be read."""
+    """A vector per document; None where its picture cannot be read and it has no text."""
     try:
         return list(embedder.encode(documents))
     except (ImageError, MissingPath):
         if len(documents) == 1:
-            return [None]
-    return [row for document in documents for row in _rows([document], embedder)]
+            (document,) = documents
+            return list(embedder.encode([replace(document, image=None)])) if document.text else [None]
+    half = len(documents) // 2  # halving finds one bad file among many in a few calls
+    return [*_rows(documents[:half], embedder), *_rows(documents[half:], embedder)]

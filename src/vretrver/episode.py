@@ -162,7 +162,7 @@ class Episode:
 
     def _evidence(self) -> dict[str, tuple[Evidence, ...]]:
         """Every look at a candidate's picture, with what was said of it afterwards."""
-        found: dict[str, dict[Evidence, None]] = {}
+        found: dict[str, dict[object, Evidence]] = {}
         for at, turn in enumerate(self._turns):
             if turn.call is None or turn.observation is None or not turn.observation.valid:
                 continue
@@ -173,5 +173,7 @@ class Episode:
                     continue
                 note = note_of(words, position + 1, part.index)
                 look = Evidence(part.view.image.label, part.view.box, turn.call.name, note)
-                found.setdefault(self.window.candidates[position].document.id, {})[look] = None
-        return {key: tuple(looks) for key, looks in found.items()}
+                # A call made again adds nothing: the first look's note holds what was said after the second too.
+                looks = found.setdefault(self.window.candidates[position].document.id, {})
+                looks.setdefault((look.image, look.box, look.tool), look)
+        return {key: tuple(looks.values()) for key, looks in found.items()}

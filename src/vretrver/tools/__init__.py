@@ -132,7 +132,8 @@ class Toolbox:
         if tool is None:
             names = ", ".join(known.name for known in self.tools) or "none"
             raise ToolError(f"Unknown tool {brief(call.name)}. The tools are: {names}.")
-        missing = [name for name in tool.signature["parameters"]["required"] if name not in call.arguments]
+        required = tool.signature.get("parameters", {}).get("required", ())
+        missing = [name for name in required if name not in call.arguments]
         if missing:
             raise ToolError(f"Missing parameters: {', '.join(missing)}")
         return tool
@@ -156,9 +157,9 @@ def shown(text: str, parts: Sequence[ImagePart]) -> Observation:
 
 
 def brief(value: Any) -> str:
-    """A value from the model, short enough to be quoted back to it."""
+    """A value from the model, short enough to be quoted back to it, and no protocol tag any more."""
     try:
-        text = repr(value)
+        text = repr(value).replace("<", "\u2039")
     except (ValueError, RecursionError):  # a number of thousands of digits; a very deep list
         return f"a {type(value).__name__}"
     return text if len(text) <= 60 else text[:57] + "..."
