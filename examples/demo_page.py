@@ -1,0 +1,175 @@
+"""The demo's page: each query, the order before and after looking, the look that decided, and where it did not help.
+
+One static file in the viewer's style; pictures are thumbnails inside it. All text is escaped, nothing is scripted.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vretrver import Ranking, Result
+from vretrver.trace import Evidence
+from vretrver.viewer import pictures_of
+from vretrver.viewer.page import content_policy, stylesheet
+from vretrver.viewer.pictures import Pictures, box_key
+
+SHOWN = 4
+
+STYLE = Path(__file__).with_name("demo.css").read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One query of the demo with what came of it.
+
+    Args:
+        title: the query in words; about: why it is here.
+        right: ids of the documents that answer it, known because the demo made or chose them; empty: nothing does.
+        link: its trace's page, relative to the demo's page.
+    """
+
+    title: str
+    about: str
+    right: frozenset[str]
+    ranking: Ranking
+    link: str
+
+    @property
+    def before(self) -> int | None:
+        """Place of the first right answer as it was found."""
+        return min((r.candidate.rank for r in self.ranking.results if r.document.id in self.right), default=None)
+
+    @property
+    def after(self) -> int | None:
+        return min((r.rank for r in self.ranking.results if r.document.id in self.right), default=None)
+
+    @property
+    def outcome(self) -> str:
+        if not self.right:
+            return "nothing"
+        if self.before is None or self.after is None or self.before == self.after:
+            return "same"
+        return "better" if self.after < self.before else "worse"
+
+    @property
+    def sentence(self) -> str:
+        """What happened, in one line, with no more than was measured."""
+        if not self.right:
+            said = (
+                "says so" if self.ranking.no_match else "does not notice: it shows its nearest as if they were answers"
+            )
+            return f"Nothing in the collection answers this; the agent {said}."
+        if self.after is None:
+            return "The right picture was not among the candidates, so no look could find it."
+        if self.outcome == "same":
+            return f"The right picture was at place {self.before} and stayed there."
+        verb = "brought" if self.outcome == "better" else "pushed"
+        return f"Looking {verb} the right picture from place {self.before} to place {self.after}."
+
+
+GROUPS = (
+    (
+        "better",
+        "Looking changed the answer",
+        "The coarse stage compares whole pictures. What decides here is small, and the agent had to zoom in.",
+    ),
+    (
+        "same",
+        "Looking changed nothing",
+        "Either the coarse order was right, or the look did not show what it would have taken.",
+    ),
+    ("worse", "Looking made it worse", "Kept here because it happens."),
+    ("nothing", "Nothing matches", "A query that no picture of the collection answers."),
+)
+
+
+def demo_page(stories: Sequence[Told], facts: Sequence[tuple[str, str]], notes: Sequence[str]) -> str:
+    """The page's html. `facts` are (name, value) for the line below the title, `notes` are told at the end."""
+    style = stylesheet() + STYLE
+    groups = "".join(_group(name, title, about, stories) for name, title, about in GROUPS)
+    costs = "".join(f"<div><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>" for name, value in facts)
+    limits = "".join(f"<li>{_text(note)}</li>" for note in notes)
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{html.escape(content_policy(style))}">
+<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
+<title>vretrver: a search that looks</title><style>{style}</style></head>
+<body><header class="bar"><span class="wordmark">vretrver</span><span class="file">demo</span></header>
+<main><h1>A search that looks before it answers</h1>
+<p class="lede">A fast stage finds candidates. Then an agent zooms into the ones it cannot tell apart, and says
+what it saw. Every query below ran on this machine a moment ago; open its trace to follow each look.</p>
+<dl class="costs">{costs}</dl>{groups}
+<section><h2>What to make of it</h2><ul class="limits">{limits}</ul></section></main></body></html>
+"""
+
+
+def _group(name: str, title: str, about: str, stories: Sequence[Told]) -> str:
+    told = [story for story in stories if story.outcome == name]
+    if not told:
+        return ""
+    body = "".join(map(_story, told))
+    return (
+        f'<section class="group"><h2>{title} <span class="aside">{len(told)}</span></h2><p>{about}</p>{body}</section>'
+    )
+
+
+def _story(story: Told) -> str:
+    ranking = story.ranking
+    pictures = pictures_of(ranking)
+    asked = "".join(_picture(pictures, image.label, "The query's picture") for image in ranking.query.images)
+    before = sorted(ranking.results, key=lambda result: result.candidate.rank)
+    usage = ranking.usage
+    return f"""<article class="story"><div class="asked">{asked}<h3>{_text(story.title)}</h3>
+<p class="about">{_text(story.about)}</p><p class="about">{usage.tool_calls} looks, {usage.seconds:.1f} s</p>
+<a class="trace" href="{html.escape(story.link)}">Follow every turn</a></div>
+<div class="orders"><p class="outcome {story.outcome}">{_text(story.sentence)}</p>
+{_strip("Found", before, story, pictures)}
+{_strip("After looking", ranking.results, story, pictures)}
+{_decisive(story, pictures)}</div></article>"""
+
+
+def _strip(label: str, results: Sequence[Result], story: Told, pictures: Pictures) -> str:
+    tiles = ""
+    for result in results[:SHOWN]:
+        right = "right" if result.document.id in story.right else ""
+        image = result.document.image
+        picture = _picture(pictures, image.label if image else "", result.document.id)
+        name = (result.document.text or result.document.id).split(". ")[0]
+        tiles += f'<div class="tile {right}">{picture}<p class="caption">{_text(name)}</p></div>'
+    return f'<div class="strip"><p class="label">{label}</p>{tiles}</div>'
+
+
+def _decisive(story: Told, pictures: Pictures) -> str:
+    found = decisive_look(story)
+    if found is None:
+        return ""
+    crops = pictures.get(found.image, {}).get("crops", {})
+    url = crops.get(box_key(found.box)) if found.box else None
+    picture = f'<img src="{url}" alt="The part the agent looked at">' if url else ""
+    said = "the decisive look" if story.outcome == "better" else "a look"
+    return (
+        f'<div class="decided"><p class="label">{said.capitalize()}</p><figure>{picture}'
+        f"<figcaption>{_text(found.note)}</figcaption></figure></div>"
+    )
+
+
+def decisive_look(story: Told) -> Evidence | None:
+    """The last crop that was shown of the result that came first, else of any result; None without a look."""
+    for result in story.ranking.results:
+        looks = [evidence for evidence in result.evidence if evidence.box is not None] or list(result.evidence)
+        if looks:
+            return looks[-1]
+    return None
+
+
+def _picture(pictures: Pictures, label: str, alt: str) -> str:
+    if label not in pictures:
+        return '<span class="missing"></span>'
+    return f'<img src="{pictures[label]["whole"]}" alt="{html.escape(alt)}">'
+
+
+def _text(text: str) -> str:
+    return html.escape(text)
