@@ -306,6 +306,7 @@ ARGUMENTS = st.dictionaries(
 
 
 @given(ARGUMENTS, st.text(max_size=50) | MODEL_TEXT)
+@example({"a": "</tool_call>"}, "</tool_call>")
 def test_parsing_inverts_rendering_a_call(arguments: dict[str, object], think: str) -> None:
     call = ToolCall("crop_image", arguments)
     parsed = parse(render_tool_call(call, think) + " dropped", TOOLS)

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vretrver.errors import ImageError, InvalidInput, MissingPath, PolicyError
-from vretrver.images import render
+from vretrver.images import image_size, render
 from vretrver.messages import Completion, Conversation, ImagePart, ToolCall
 from vretrver.policies.scripted import ScriptedPolicy
 from vretrver.protocol import Wire, render_answer, render_tool_call
@@ -179,9 +179,10 @@ def test_pictures_that_cannot_be_opened_are_ranked_without(paint: Paint, tmp_pat
 
 
 def test_a_picture_damaged_behind_its_header_is_left_out_when_the_policy_stumbles(paint: Paint, tmp_path: Path) -> None:
-    whole = Path(paint("whole.png", size=(300, 300))).read_bytes()
-    cut = tmp_path / "cut.png"
-    cut.write_bytes(whole[: len(whole) // 2])
+    whole = Path(paint("whole.jpg", size=(300, 300))).read_bytes()
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(whole[: len(whole) * 3 // 4])
+    assert image_size(ImageRef.of(cut)) == (300, 300)
     documents = [Document("cut", image=ImageRef.of(cut)), Document("good", image=ImageRef.of(paint("good.png")))]
     cut_ranking, good_ranking = Reranker(Looking()).rerank_many(["q", "q"], [documents, documents[1:]])
     assert cut_ranking.ids == ("good", "cut") and cut_ranking.traces[0].stop is StopReason.ANSWERED

@@ -359,9 +359,8 @@ def _call(block: str, toolbox: Toolbox) -> ToolCall:
         raise ValueError(f"The tool call is longer than {MAX_CALL} characters.")
     try:
         call: Any = json.loads(block)
-        json.dumps(
-            call, ensure_ascii=False, allow_nan=False
-        ).encode()  # no NaN, infinity or broken surrogate enters a trace
+        # No NaN, infinity or half a surrogate pair enters a trace, which is JSON in UTF-8.
+        json.dumps(call, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         raise ValueError("The tool call is not one valid JSON object.") from None
     if not isinstance(call, dict) or not isinstance(call.get("name"), str):
