@@ -11,13 +11,13 @@ DESTINATION = Path(__file__).parents[1] / "docs" / "cli.md"
 def reference() -> str:
     """The whole of docs/cli.md."""
     os.environ["COLUMNS"] = "100"  # argparse wraps to the terminal; the document must not depend on it
-    from vretrver.cli import _parser
+    from vretrver.options import parsers
 
-    parser, commands = _parser()
+    parser, commands = parsers()
     parts = [
         "# The command line",
-        "Written by `python runs/cli_reference.py` from `--help`. Results go to stdout, progress to stderr; exit status "
-        "0 done, 1 failed or stopped, 2 misused.",
+        "Written by `python runs/cli_reference.py` from `--help`. Results go to stdout, progress to stderr. "
+        "Exit status: 0 done, 1 failed or stopped, 2 misused.",
         _block(parser.format_help()),
     ]
     for name, command in commands.items():

@@ -25,6 +25,7 @@ FLOORS = [
     {"ingest", "retriever", "reranker"},
     {"pipeline", "teaching"},
     {"viewer"},
+    {"options"},
     {"cli"},
 ]
 # The database, the model runtimes and Pillow each have one home.
@@ -107,7 +108,7 @@ def test_every_file_says_what_it_is_for(relative: str) -> None:
     assert ast.get_docstring(ast.parse(modules()[relative].read_text(encoding="utf-8")))
 
 
-@pytest.mark.parametrize("start", ["import vretrver", "import vretrver.cli; vretrver.cli._parser()"])
+@pytest.mark.parametrize("start", ["import vretrver", "import vretrver.cli; vretrver.options.parsers()"])
 def test_starting_up_loads_nothing_heavy(start: str) -> None:
     heavy = ["numpy", "PIL", "lancedb", "pyarrow", "onnxruntime", "torch", "tokenizers", "tqdm"]
     code = f"import sys; {start}; print([name for name in {heavy} if name in sys.modules])"

@@ -6,7 +6,6 @@ or stopped (one line says why; `--debug` shows the traceback), 2 misused.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import signal
@@ -14,34 +13,24 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from vretrver import __version__
 from vretrver.errors import InvalidInput, VretrverError
+from vretrver.options import parse
 
 if TYPE_CHECKING:
+    from argparse import Namespace
+
     from vretrver.reranker import Reranker
     from vretrver.trace import Ranking
     from vretrver.types import Document, Query
 
-_EPILOG = """\
-examples:
-  vretrver index photos/ -o photos.vr
-  vretrver search photos.vr "milk carton with 1.5 % fat" -k 10
-  vretrver search photos.vr --image shoe.jpg "the same in red" --trace run.jsonl
-  vretrver view run.jsonl -o run.html
-  vretrver teach photos.vr labels.csv
-
-`vretrver COMMAND --help` says more. Nothing is downloaded, and nothing leaves this machine.
-"""
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status."""
-    options = _parse(sys.argv[1:] if argv is None else argv)
-    run: Callable[[argparse.Namespace], int] = options.run
+    options = parse(sys.argv[1:] if argv is None else argv)
     # A plain `kill` should end work as gently as Ctrl-C does: what was acknowledged is kept.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        return run(options)
+        return _COMMANDS[options.command](options)
     except BrokenPipeError:  # `vretrver ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -64,18 +53,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Options may stand between the positionals: `search INDEX --image a.jpg "text"`; plain parse_args refuses that."""
-    parser, commands = _parser()
-    command = commands.get(argv[0]) if argv else None
-    return parser.parse_args(argv) if command is None else command.parse_intermixed_args(argv[1:])
-
-
 def _interrupt(_signal: int, _frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _index(options: argparse.Namespace) -> int:
+def _index(options: Namespace) -> int:
     from vretrver.ingest import build_index
 
     report = build_index(
@@ -93,17 +75,17 @@ def _index(options: argparse.Namespace) -> int:
     return 0
 
 
-def _search(options: argparse.Namespace) -> int:
+def _search(options: Namespace) -> int:
     from vretrver.pipeline import Pipeline
     from vretrver.retriever import Retriever
 
-    query = _query(options.text, options)
+    query, where = _query(options.text, options), _where(options.where)
     pipeline = Pipeline(Retriever.open(options.index), _reranker(options))
-    ranking = pipeline.search(query, k=options.k, top_k=max(options.top_k, options.k), where=_where(options.where))
+    ranking = pipeline.search(query, k=options.k, top_k=options.top_k, where=where)
     return _show(ranking, options)
 
 
-def _rerank(options: argparse.Namespace) -> int:
+def _rerank(options: Namespace) -> int:
     from vretrver.embedders import load_embedder
     from vretrver.reranker import coarse_candidates
 
@@ -118,7 +100,7 @@ def _rerank(options: argparse.Namespace) -> int:
     return _show(reranker.rerank(query, candidates, top_k=options.k), options)
 
 
-def _teach(options: argparse.Namespace) -> int:
+def _teach(options: Namespace) -> int:
     from vretrver.teaching import teach, undo
 
     if options.undo == (options.labels is not None):
@@ -131,7 +113,7 @@ def _teach(options: argparse.Namespace) -> int:
     return 0
 
 
-def _view(options: argparse.Namespace) -> int:
+def _view(options: Namespace) -> int:
     from vretrver.viewer import render
 
     render(options.traces, options.output)
@@ -139,7 +121,7 @@ def _view(options: argparse.Namespace) -> int:
     return 0
 
 
-def _info(options: argparse.Namespace) -> int:
+def _info(options: Namespace) -> int:
     from vretrver.indexes import load_index
 
     facts = load_index(options.index).info()
@@ -152,7 +134,7 @@ def _info(options: argparse.Namespace) -> int:
     return 0
 
 
-def _query(text: str | None, options: argparse.Namespace) -> Query:
+def _query(text: str | None, options: Namespace) -> Query:
     from vretrver.images import image_size
     from vretrver.types import ImageRef, Query
 
@@ -162,18 +144,23 @@ def _query(text: str | None, options: argparse.Namespace) -> Query:
     return query
 
 
-def _documents(options: argparse.Namespace) -> list[Document]:
+def _documents(options: Namespace) -> list[Document]:
     from vretrver.types import Document, ImageRef
 
     documents = [Document(path, image=ImageRef(path=path)) for path in options.files]
     if options.documents:
-        from vretrver.ingest import read_listing
+        from vretrver.listing import read_source
 
-        documents += read_listing(options.documents)
+        listing = read_source(options.documents)
+        for path, reason in listing.skipped:
+            print(f"skipped {_printable(path)}: {_printable(reason)}", file=sys.stderr)
+        for entry in listing.entries:
+            image = None if entry.file is None else ImageRef(path=str(entry.file))
+            documents.append(Document(entry.id, entry.text, image, metadata=entry.metadata))
     return documents
 
 
-def _reranker(options: argparse.Namespace) -> Reranker | None:
+def _reranker(options: Namespace) -> Reranker | None:
     if options.policy == "none":
         return None
     from vretrver.policies import load_policy
@@ -201,7 +188,7 @@ def _value(text: str) -> Any:
     return text if isinstance(value, dict | list | str) else value
 
 
-def _show(ranking: Ranking, options: argparse.Namespace) -> int:
+def _show(ranking: Ranking, options: Namespace) -> int:
     if options.trace:
         from vretrver.viewer import write_traces
 
@@ -237,135 +224,14 @@ def _print_json(value: object) -> None:
     print(json.dumps(value, ensure_ascii=False, indent=2))
 
 
-def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
-    parser = argparse.ArgumentParser(
-        prog="vretrver",
-        description="Search that looks before it answers: finds pictures and texts, inspects them, then ranks.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"vretrver {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add_index(commands)
-    _add_search(commands)
-    _add_rerank(commands)
-    _add_teach(commands)
-    _add_view(commands)
-    _add_info(commands)
-    return parser, commands.choices
-
-
-_Commands = Any  # argparse's own type for this is private
-
-
-def _command(commands: _Commands, name: str, run: Callable[..., int], summary: str, more: str = "") -> Any:
-    parser = commands.add_parser(
-        name, help=summary, description=f"{summary}\n\n{more}", formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.set_defaults(run=run)
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    return parser
-
-
-def _add_index(commands: _Commands) -> None:
-    parser = _command(
-        commands,
-        "index",
-        _index,
-        "Index a folder of pictures, a listing, or an M-BEIR candidate pool.",
-        "Captions come from a .txt or .json beside each picture, or from --captions. Running it again touches only\n"
-        "what changed. Pictures are searchable as soon as they are embedded; words printed on them are read in a\n"
-        "second pass, which may be stopped and resumed.",
-    )
-    parser.add_argument("source", help="a folder, a .jsonl/.csv/.parquet listing, or an M-BEIR pool (.jsonl)")
-    parser.add_argument("-o", "--output", required=True, metavar="INDEX", help="the index to make or update")
-    parser.add_argument("--captions", metavar="FILE", help="listing (.jsonl/.csv/.parquet) with captions and metadata")
-    parser.add_argument("--image-root", metavar="DIR", help="folder that the listing's picture paths start from")
-    parser.add_argument("--embedder", default="lite", help="lite (default) or sentence-transformers:MODEL")
-    parser.add_argument(
-        "--ocr",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="read the words printed on the pictures (default: when the extra [ocr] is installed)",
-    )
-    parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
-
-
-def _add_results(parser: Any) -> None:
-    parser.add_argument("--image", action="append", metavar="FILE", help="a picture to ask with; may be repeated")
-    parser.add_argument("-k", type=_positive, default=10, help="how many results (default 10)")
-    parser.add_argument("--policy", default="evidence", help="evidence (default), or none: the coarse order alone")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--trace", metavar="FILE", help="append what the agent did to this .jsonl, for `vretrver view`")
-
-
-def _add_search(commands: _Commands) -> None:
-    parser = _command(
-        commands,
-        "search",
-        _search,
-        "Search an index with text, pictures, or both; look at the candidates; rank them.",
-    )
-    parser.add_argument("index", metavar="INDEX", help="made by `vretrver index`")
-    parser.add_argument("text", nargs="?", help="what to look for")
-    _add_results(parser)
-    parser.add_argument(
-        "--top-k", type=_positive, default=50, help="candidates the agent reranks (default 50, as in the paper)"
-    )
-    parser.add_argument("--where", action="append", metavar="NAME=VALUE", help="keep documents with this metadata")
-
-
-def _add_rerank(commands: _Commands) -> None:
-    parser = _command(
-        commands,
-        "rerank",
-        _rerank,
-        "Rank the pictures (or texts, or pairs) you name; no index needed.",
-        'With --image alone, give "" for the text: vretrver rerank --image shoe.jpg "" a.jpg b.jpg',
-    )
-    parser.add_argument("text", help="what to look for")
-    parser.add_argument("files", nargs="*", metavar="FILE", help="pictures to rank")
-    parser.add_argument("--documents", metavar="LISTING", help=".jsonl/.csv/.parquet with id, text, image")
-    parser.add_argument("--embedder", default="lite", help="orders them before the agent looks (default lite)")
-    _add_results(parser)
-
-
-def _add_teach(commands: _Commands) -> None:
-    parser = _command(
-        commands,
-        "teach",
-        _teach,
-        "Teach an index your own labels or captions; takes seconds, keeps everything else, can be undone.",
-        "LABELS is a .csv, .jsonl or .parquet with the columns path (or id) and label (or caption).",
-    )
-    parser.add_argument("index", metavar="INDEX")
-    parser.add_argument("labels", metavar="LABELS", nargs="?")
-    parser.add_argument("--undo", action="store_true", help="go back to before the last lesson")
-    parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
-
-
-def _add_view(commands: _Commands) -> None:
-    parser = _command(
-        commands,
-        "view",
-        _view,
-        "Turn a trace file into one page that opens by itself: every turn, every crop drawn on its picture.",
-    )
-    parser.add_argument("traces", metavar="TRACES", help="written by --trace")
-    parser.add_argument("-o", "--output", required=True, metavar="HTML")
-
-
-def _add_info(commands: _Commands) -> None:
-    parser = _command(commands, "info", _info, "Say what an index holds: documents, embedder, lessons, words read.")
-    parser.add_argument("index", metavar="INDEX")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not at least 1")
-    return value
+_COMMANDS: dict[str, Callable[[Namespace], int]] = {
+    "index": _index,
+    "search": _search,
+    "rerank": _rerank,
+    "teach": _teach,
+    "view": _view,
+    "info": _info,
+}
 
 
 if __name__ == "__main__":
