@@ -81,8 +81,7 @@ def mask(where: Where, column: Callable[[str], Sequence[Any]], size: int) -> NDA
     """
     passed = np.ones(size, np.bool_)
     for key, name, operand in checked(where):
-        test = _OPERATORS[name]
-        values = column(key)
+        values, test = column(key), _OPERATORS[name]
         for row in np.flatnonzero(passed).tolist():
             passed[row] = _holds(test, name, values[row], operand)
     return passed

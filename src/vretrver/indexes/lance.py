@@ -353,7 +353,7 @@ class LanceIndex:
         self._forget()
 
     def _forget(self) -> None:
-        for name in ("snapshot", "_roots", "_metadata"):
+        for name in ("snapshot", "_roots", "_metadata", "_columns"):
             self.__dict__.pop(name, None)
 
     @contextmanager
@@ -407,6 +407,10 @@ class LanceIndex:
         return [source.resolved(self.folder) for source in self.manifest.sources]
 
     @cached_property
+    def _columns(self) -> dict[str, list[Any]]:
+        return {}
+
+    @cached_property
     def _metadata(self) -> list[dict[str, Any]]:
         return [json.loads(text) for text in self.snapshot.rows["metadata"].to_pylist()]
 
@@ -414,13 +418,16 @@ class LanceIndex:
         if not where:
             return None
 
-        def column(key: str) -> Sequence[Any]:
-            if key in ("id", "path"):
-                values: list[Any] = self.snapshot.rows[key].to_pylist()
-                return values
-            return [record.get(key, filters.ABSENT) for record in self._metadata]
+        return filters.mask(where, self._column, len(self))
 
-        return filters.mask(where, column, len(self))
+    def _column(self, key: str) -> Sequence[Any]:
+        """A metadata field of every row; kept, because filters come again and again on the same few fields."""
+        if key not in self._columns:
+            if key in ("id", "path"):
+                self._columns[key] = self.snapshot.rows[key].to_pylist()
+            else:
+                self._columns[key] = [record.get(key, filters.ABSENT) for record in self._metadata]
+        return self._columns[key]
 
     def _document(self, record: dict[str, Any]) -> Document:
         path = record["path"]

@@ -25,7 +25,8 @@ _PARTIAL = 0.5  # a word found inside another counts half
 _LEAST_PARTIAL = 5
 _MOST_PARTIAL = 64
 
-_TOKEN = re.compile(r"\d+(?:[.,:/\-]\d+)*(?:\s?%)?(?![^\W\d_])|[^\W_]+")
+# A figure with separators; a percentage; else letters and digits, up to where such a figure starts (`Total18.50`).
+_TOKEN = re.compile(r"\d+(?:[.,:/\-]\d+)+(?:\s?%)?|\d+\s?%|(?:[^\W\d_]|\d(?!\d{0,30}[.,:/\-]\d))+|\d+")
 _RUNS = re.compile(r"\d+|[^\W\d_]+")
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _FUNCTION_WORDS = """
