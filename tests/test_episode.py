@@ -168,9 +168,9 @@ def test_relevance_is_kept_within_bounds_or_dropped() -> None:
     episode = Episode(WINDOW, SIZES)
     episode.feed(Completion(render_answer([0, 1, 2]), relevance=(0.5, -1.0, 7.0)))
     assert episode.trace.relevance == (0.5, 0.0, 1.0)
-    for bad in [(0.5, 0.5), (0.5, 0.5, float("nan"))]:
+    for bad in [(0.5, 0.5), (0.5, 0.5, float("nan")), (0.5, 0.5, "likely"), 7]:
         episode = Episode(WINDOW, SIZES)
-        episode.feed(Completion(render_answer([0, 1, 2]), relevance=bad))
+        episode.feed(Completion(render_answer([0, 1, 2]), relevance=bad))  # type: ignore[arg-type]
         assert episode.trace.relevance is None
         assert episode.trace.repairs == ("dropped the policy's relevance: it is not one finite number per candidate",)
 

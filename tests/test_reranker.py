@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -151,15 +152,24 @@ def test_a_failing_policy_costs_only_its_own_window(error: Exception) -> None:
     assert bad.repairs == ("the policy failed: the incoming order stands",)
 
 
-def test_a_policy_that_gives_too_few_texts_has_failed() -> None:
-    class Short:
-        name = "short"
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ([], "gave 0 texts for 1"),
+        (["<answer>[1]</answer>"], "gave a str, not a Completion of text"),
+        ([Completion(None)], "not a Completion of text"),
+    ],  # type: ignore[arg-type]
+)
+def test_a_policy_that_gives_something_else_has_failed(given: list[Any], error: str) -> None:
+    class Odd:
+        name = "odd"
 
         def complete(self, conversations: Sequence[Conversation]) -> list[Completion]:
-            return []
+            return given
 
-    trace = Reranker(Short()).rerank("q", texts(2)).traces[0]
-    assert trace.error == "PolicyError: policy short gave 0 texts for 1"
+    trace = Reranker(Odd()).rerank("q", texts(2)).traces[0]
+    assert trace.stop is StopReason.POLICY_ERROR and trace.error is not None
+    assert trace.error.startswith("PolicyError: policy odd gave ") and trace.error.endswith(error)
 
 
 def test_pictures_that_cannot_be_opened_are_ranked_without(paint: Paint, tmp_path: Path) -> None:

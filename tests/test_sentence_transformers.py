@@ -112,6 +112,51 @@ def test_the_fingerprint_follows_the_files(embedder: Embedder, folder: str, tmp_
     assert isinstance(embedder, Embedder) and embedder.dim == 8
 
 
+@pytest.fixture(scope="module")
+def maskless(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A SigLIP whose tokenizer knows single letters. Its text tower sees the padding."""
+    pytest.importorskip("sentence_transformers", reason="the extra [models] is not installed")
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import (
+        PreTrainedTokenizerFast,
+        SiglipConfig,
+        SiglipImageProcessorPil,
+        SiglipModel,
+        SiglipProcessor,
+        SiglipTextConfig,
+    )
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    words = {word: at for at, word in enumerate(["<pad>", "</s>", "<unk>", *string.ascii_lowercase])}
+    letters = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    letters.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=letters, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", model_max_length=16
+    )
+    sides = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    text = {**sides, "vocab_size": len(words), "max_position_embeddings": 16, "projection_size": 16}
+    ends = {"bos_token_id": 1, "eos_token_id": 1, "pad_token_id": 0}
+    config = SiglipConfig(
+        text_config=SiglipTextConfig(**text, **ends), vision_config={**sides, "image_size": 32, "patch_size": 16}
+    )
+    path = str(tmp_path_factory.mktemp("siglip"))
+    SiglipModel(config).eval().save_pretrained(path)
+    images = SiglipImageProcessorPil(size={"height": 32, "width": 32})
+    SiglipProcessor(image_processor=images, tokenizer=tokenizer).save_pretrained(path)
+    return path
+
+
+def test_a_caption_has_one_vector_whatever_its_batch(maskless: str, paint: Paint) -> None:
+    embedder = load_embedder(f"sentence-transformers:{maskless}")
+    items = [Document("a", "abc"), Document("b", "abcdefghij" * 9), Document("c", "xy", ImageRef(paint()))]
+    together = embedder.encode(items)
+    alone = np.concatenate([embedder.encode([item]) for item in items])
+    assert np.allclose(together, alone, atol=1e-5)
+    assert np.allclose(embedder.encode([Query("abc")])[0], together[0], atol=1e-5)
+
+
 class Conversational:
     """Stands for a loaded model that reads text and pictures as one input; its vector counts what it was given."""
 

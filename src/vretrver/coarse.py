@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Item: TypeAlias = "Candidate | Document | str | PathLike[str]"
 NEUTRAL = 0.5
 """The confidence of a result of which nobody said how likely it is."""
-NO_MATCH_BELOW = 0.1
+NO_MATCH_BELOW = 0.05
 """A ranking whose best confidence is under this says `no_match`."""
 
 

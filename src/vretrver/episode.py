@@ -155,8 +155,12 @@ class Episode:
     def _note_relevance(self, relevance: tuple[float, ...] | None) -> None:
         if relevance is None:
             return
-        if len(relevance) == len(self.window.candidates) and all(map(math.isfinite, relevance)):
-            self._relevance = tuple(min(1.0, max(0.0, float(value))) for value in relevance)
+        try:
+            values = [float(value) for value in relevance]
+        except (TypeError, ValueError, OverflowError):
+            values = []
+        if len(values) == len(self.window.candidates) and all(map(math.isfinite, values)):
+            self._relevance = tuple(min(1.0, max(0.0, value)) for value in values)
         else:
             self._repairs.append("dropped the policy's relevance: it is not one finite number per candidate")
 

@@ -128,6 +128,11 @@ class Reranker:
         completions = list(self.policy.complete(conversations))
         if len(completions) != len(conversations):
             raise PolicyError(f"policy {self.policy.name} gave {len(completions)} texts for {len(conversations)}")
+        for completion in completions:
+            if not isinstance(completion, Completion) or not isinstance(completion.text, str):
+                raise PolicyError(
+                    f"policy {self.policy.name} gave a {type(completion).__name__}, not a Completion of text"
+                )
         return completions
 
 

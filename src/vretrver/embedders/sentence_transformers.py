@@ -97,7 +97,7 @@ class SentenceTransformersEmbedder:
                 kinds.setdefault((asked, tuple(part), prompt), []).append((row, part))
         for (asked, _keys, prompt), parts in kinds.items():
             encode = self._model.encode_query if asked else self._model.encode_document
-            options = {"prompt": prompt} if prompt else {}
+            options = ({"prompt": prompt} if prompt else {}) | (self._text_options if "text" in parts[0][1] else {})
             vectors = encode([part for _, part in parts], show_progress_bar=False, convert_to_numpy=True, **options)
             for (row, _), vector in zip(parts, _unit(vectors), strict=True):
                 rows_B_D[row] += vector
@@ -120,6 +120,28 @@ class SentenceTransformersEmbedder:
     @cached_property
     def _reads_conversations(self) -> bool:
         return bool(self._model.supports("message"))
+
+    @cached_property
+    def _text_options(self) -> dict[str, Any]:
+        """Padding to the full length for text towers that need it.
+
+        SigLIP's text tower reads its padding (it has no mask and was trained on full rows), while the library pads to
+        the longest text of a batch: the same caption would get another vector in every batch. Found by trying, so
+        that no list of model names is needed.
+        """
+        import numpy as np
+
+        if self._reads_conversations:
+            return {}
+        short, long = {"text": "a"}, {"text": "a b c d e f g h"}
+        alone, together = (self._model.encode(texts, show_progress_bar=False)[0] for texts in ([short], [short, long]))
+        if np.allclose(alone, together, atol=1e-3 * float(np.abs(alone).max())):
+            return {}
+        configs = (getattr(module, "config", None) for module in self._model.modules())
+        towers = (getattr(config, "text_config", None) for config in configs)
+        positions = (getattr(tower, "max_position_embeddings", None) for tower in towers)
+        length = next((int(most) for most in positions if most), self._model.max_seq_length)
+        return {"processing_kwargs": {"text": {"padding": "max_length", "max_length": length}}}
 
     def _revision(self) -> str:
         configs = (getattr(module, "config", None) for module in self._model.modules())
