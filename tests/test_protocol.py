@@ -243,6 +243,7 @@ def test_what_a_model_hears_of_a_block_that_is_no_call(block: str, problem: str)
         ("<answer>[3, 1, 2]</answer>", (2, 0, 1), ()),
         ("<think>[1, 2, 3]</think>\n<answer>\n[3,1,2]\n</answer>", (2, 0, 1), ()),
         ("<answer>(3) > (1) > (2)</answer>", (2, 0, 1), ()),
+        ("<answer>[3, 1, 2]. -</answer>", (2, 0, 1), ()),
         ("<answer>[1, 2, 3]</answer> no: <answer>[3, 2, 1]</answer>", (2, 1, 0), ()),
         ("<answer>[3, 2, 1]", (2, 1, 0), ()),
         ("<answer>[3, 3]</answer>", (2, 0, 1), ("dropped repeats: 3", "appended in incoming order: 1, 2")),
@@ -326,6 +327,7 @@ def test_parsing_inverts_rendering_a_call(arguments: dict[str, object], think: s
         "</tool_call>",
         "<answer>[1]</answer>",
         "<",
+        ".",
         "9",
         " ",
     ],
@@ -335,6 +337,7 @@ def test_a_megabyte_of_anything_is_read_in_no_time(unit: str) -> None:
     started = time.process_time()
     parsed = parse(text, TOOLS)
     order, _ = permutation(text, 20)
+    permutation("<answer>" + text, 20)
     assert time.process_time() - started < 1
     assert sorted(order) == list(range(20)) and len(parsed.text) <= MAX_MODEL_TEXT + len("</tool_call>")
 

@@ -267,7 +267,7 @@ def complete(answer: str, n: int) -> tuple[tuple[int, ...], tuple[str, ...]]:
     order: dict[int, None] = {}
     strangers: list[str] = []
     repeats: list[str] = []
-    for word in _WORD.findall(answer[:MAX_CALL]):
+    for word in _words(answer):
         position = int(word) - 1 if _NUMBER.fullmatch(word) else -1
         if not 0 <= position < n:
             strangers.append(word)
@@ -286,8 +286,7 @@ def complete(answer: str, n: int) -> tuple[tuple[int, ...], tuple[str, ...]]:
 
 def is_empty(answer: str, n: int) -> bool:
     """Whether the inside of an answer tag names none of the candidates of a window that has some."""
-    words = _WORD.findall(answer[:MAX_CALL])
-    return n > 0 and not any(_NUMBER.fullmatch(word) and 1 <= int(word) <= n for word in words)
+    return n > 0 and not any(_NUMBER.fullmatch(word) and 1 <= int(word) <= n for word in _words(answer))
 
 
 def answer_in(text: str) -> str | None:
@@ -335,6 +334,11 @@ def _thought(think: str) -> str:
 _THINK = re.compile("</?think>")
 _WORD = re.compile(r"[^\s,;\[\](){}<>\"']+")
 _NUMBER = re.compile(r"[0-9]{1,6}")  # ASCII only: `\d` and int() would take digits of every script
+
+
+def _words(answer: str) -> list[str]:
+    """What stands between brackets, commas and blanks; a lone full stop or dash is nothing."""
+    return [word for word in _WORD.findall(answer[:MAX_CALL]) if any(map(str.isalnum, word))]
 
 
 def _repair(what: str, words: Sequence[str]) -> str:
