@@ -185,8 +185,8 @@ def test_a_model_that_takes_both_gets_both_at_once_and_the_instruction_as_prompt
         [Query("a", (picture,), "Find the same."), Document("d", "b", picture), Document("e", "c")]
     )
     assert model.asked == [
-        ("query", [["text", "image"]], "Find the same."),
-        ("document", [["text", "image"]], None),
+        ("query", [["image", "text"]], "Find the same."),
+        ("document", [["image", "text"]], None),
         ("document", [["text"]], None),
     ]
     assert np.allclose(vectors[0], [2 / 5**0.5, 1 / 5**0.5]) and np.allclose(vectors[2], [0.5**0.5, 0.5**0.5])

@@ -110,7 +110,7 @@ class SentenceTransformersEmbedder:
         if item.text is None:
             return pictures
         if len(pictures) == 1 and self._takes_both:
-            return [{"text": item.text, **pictures[0]}]
+            return [{**pictures[0], "text": item.text}]  # keys' order is the order of reading: the picture first
         return [*pictures, {"text": item.text}]
 
     @cached_property
