@@ -102,4 +102,5 @@ def test_confidence_comes_from_the_fusion_for_what_a_retriever_found_and_is_neut
     found = [Candidate(Document(str(at), "t"), float(9 - at), at + 1, {"vector": 1.0}) for at in range(3)]
     given = [Candidate(Document(str(at), "t"), float(9 - at), at + 1) for at in range(3)]
     assert coarse_confidences(Query("q"), found) == confidences(found, "text")
+    assert coarse_confidences(Query("q"), found[::-1]) == confidences(found, "text")[::-1]
     assert coarse_confidences(Query("q"), given) == [0.5, 0.5, 0.5]

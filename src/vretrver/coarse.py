@@ -103,7 +103,10 @@ def coarse_confidences(query: Query, candidates: Sequence[Candidate]) -> list[fl
         return [NEUTRAL] * len(candidates)
     from vretrver.fusion import confidences
 
-    return confidences(candidates, query.modality)
+    best_first = sorted(range(len(candidates)), key=lambda at: -candidates[at].score)
+    found = confidences([candidates[at] for at in best_first], query.modality)
+    by_place = dict(zip(best_first, found, strict=True))
+    return [by_place[at] for at in range(len(candidates))]
 
 
 def merged_evidence(traces: Sequence[Trace]) -> Mapping[str, tuple[Evidence, ...]]:
