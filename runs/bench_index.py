@@ -90,12 +90,12 @@ def search_times(rows: int, dim: int, folder: Path) -> list[tuple[str, float, fl
     rng = np.random.default_rng(2)
 
     def vector() -> NDArray[np.float32]:
-        return unit(rng.normal(size=(1, dim)))[0]
+        return unit(rng.normal(size=(1, dim))).reshape(dim)
 
-    def numpy_scan() -> NDArray[np.int64]:
+    def numpy_scan() -> NDArray[np.float32]:
         scores = plain @ vector()
         best = np.argpartition(scores, -50)[-50:]
-        return np.asarray(best[np.argsort(-scores[best])])
+        return np.sort(scores[best])
 
     def words() -> str:
         return " ".join(WORDS[word] for word in rng.zipf(1.3, size=4) % len(WORDS))

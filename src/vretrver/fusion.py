@@ -32,11 +32,12 @@ class Weights:
 
     Args:
         signals: weight by signal name; one that is missing counts nothing.
-        slope, offset: confidence = sigmoid(slope * score + offset), before what the rivals take.
+        slope, lead, offset: confidence = sigmoid(slope * score + lead * (score - best rival's score) + offset).
     """
 
     signals: Mapping[str, float]
     slope: float = 1.0
+    lead: float = 0.0
     offset: float = -4.0
 
 
@@ -71,7 +72,22 @@ def fuse(
     return total, parts
 
 
-def confidences(candidates: Sequence[Candidate], modality: Modality = "text") -> list[float]:
-    """How likely each candidate answers the query, 0..1, from the coarse stage alone."""
+def leads(scores_K: NDArray[np.float32]) -> NDArray[np.float32]:
+    """By how much each score is ahead of the best other one; negative for all but the best. Shape (K,), best first."""
+    rivals = np.full(len(scores_K), scores_K[0] if len(scores_K) else 0, np.float32)
+    if len(scores_K) > 1:
+        rivals[0] = scores_K[1]
+    return np.asarray(scores_K - rivals, np.float32)
+
+
+def confidences(candidates: Sequence[Candidate], modality: Modality) -> list[float]:
+    """How likely each candidate answers the query, 0..1, from the coarse stage's scores alone.
+
+    Args:
+        candidates: of one query, best first, as `Retriever.search` gave them.
+        modality: the query's.
+    """
     weights = fitted()[modality]
-    return [1 / (1 + math.exp(-max(-30.0, min(30.0, weights.slope * c.score + weights.offset)))) for c in candidates]
+    scores = np.array([candidate.score for candidate in candidates], np.float32)
+    logits = weights.slope * scores + weights.lead * leads(scores) + weights.offset
+    return [1 / (1 + math.exp(-max(-30.0, min(30.0, logit)))) for logit in logits.tolist()]

@@ -106,13 +106,16 @@ class Retriever:
         colour = describe_text(query.text) if query.text else None
         if colour is not None and not colour.any():
             colour = None
-        palette, printed = self._seen(query.images)
+        wanted = self.weights[query.modality].signals
+        palette = self._palette(query.images) if "palette" in wanted else None
+        # Reading takes a good part of a second, so only where it counts and there are words it could meet.
+        printed = self._printed(query.images) if "printed" in wanted and self.index.has_words else None
         return Probe(vector, query.text, printed, colour, palette)
 
-    def _seen(self, images: Sequence[ImageRef]) -> tuple[NDArray[np.float32] | None, str | None]:
-        """The colours of a query's pictures and the words on them."""
+    def _palette(self, images: Sequence[ImageRef]) -> NDArray[np.float32] | None:
+        """The colours of a query's pictures, as one descriptor."""
         if not images:
-            return None, None
+            return None
         import numpy as np
 
         from vretrver.colours import describe_picture
@@ -120,11 +123,16 @@ class Retriever:
 
         palettes = [describe_picture(fit_within(open_image(image, near=256), 256)) for image in images]
         mean = np.mean(palettes, axis=0)
-        palette = np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), np.float32)
-        if self.reader is None:
-            return palette, None
+        return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), np.float32)
+
+    def _printed(self, images: Sequence[ImageRef]) -> str | None:
+        """The words on a query's pictures; None if there are none, or nobody to read them."""
+        if self.reader is None or not images:
+            return None
+        from vretrver.images import open_image
+
         printed = "\n".join(ocr.printed_text(self.reader.read(open_image(image))) for image in images)
-        return palette, printed.strip() or None
+        return printed.strip() or None
 
     def _candidates(self, query: Query, scores: Scores, k: int) -> list[Candidate]:
         if not len(scores.rows):

@@ -57,7 +57,10 @@ class Scores:
 
 @runtime_checkable
 class Index(Protocol):
-    """Documents that can be scored. `embedder`, `fingerprint` and `dim` say whose vectors it holds."""
+    """Documents that can be scored.
+
+    `embedder`, `fingerprint` and `dim` say whose vectors it holds, `has_words` whether it holds any caption or printed word.
+    """
 
     @property
     def embedder(self) -> str: ...
@@ -65,6 +68,8 @@ class Index(Protocol):
     def fingerprint(self) -> str: ...
     @property
     def dim(self) -> int: ...
+    @property
+    def has_words(self) -> bool: ...
     def __len__(self) -> int: ...
 
     def score(self, probes: Sequence[Probe], where: Mapping[str, Any] | None = None) -> Iterator[Scores]:

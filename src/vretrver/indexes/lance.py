@@ -139,6 +139,10 @@ class LanceIndex:
     def dim(self) -> int:
         return self.manifest.dim
 
+    @property
+    def has_words(self) -> bool:
+        return bool(self.snapshot.words.vocabulary)
+
     def __len__(self) -> int:
         return int(self.snapshot.rows.num_rows)
 
