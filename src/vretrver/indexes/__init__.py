@@ -59,7 +59,7 @@ class Scores:
 class Index(Protocol):
     """Documents that can be scored.
 
-    `embedder`, `fingerprint` and `dim` say whose vectors it holds, `has_words` whether it holds any caption or printed word.
+    `embedder`, `fingerprint` and `dim` say whose vectors it holds, `has_words` whether there is any caption or print.
     """
 
     @property
