@@ -123,6 +123,23 @@ def test_where_nothing_can_be_written(photos: Path, embedder: MeanColour) -> Non
         build_index(photos, photos, embedder)
 
 
+def test_a_disk_that_takes_no_more(photos: Path, embedder: MeanColour) -> None:
+    """A limit on files' sizes stands in for a full disk: the system refuses the write in the same way."""
+    resource = pytest.importorskip("resource")
+    index(photos, embedder)
+    for number in range(8):
+        Image.effect_noise((256, 256), 90).save(photos / f"noise{number}.png")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, hard))
+    try:
+        with pytest.raises(StorageError, match=r"cannot write to .*p.vr: .*what was acknowledged is kept"):
+            index(photos, embedder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert len(load_index(photos.parent / "p.vr")) == 3
+    assert counts(index(photos, embedder)) == (8, 0, 3, 0)
+
+
 def test_one_writer_at_a_time(photos: Path, embedder: MeanColour) -> None:
     index(photos, embedder)
     store = load_index(photos.parent / "p.vr")

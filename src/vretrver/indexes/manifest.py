@@ -156,6 +156,7 @@ def storage_errors(folder: Path) -> Iterator[None]:
 _ADVICE = {
     errno.ENOSPC: "the disk is full; free some space and run again, what was acknowledged is kept",
     errno.EDQUOT: "the disk quota is used up; free some space and run again, what was acknowledged is kept",
+    errno.EFBIG: "a file there may not grow further; raise the limit or free space, what was acknowledged is kept",
     errno.EROFS: "the file system is read-only; choose another folder with -o",
     errno.EACCES: "permission denied; choose another folder with -o or change its permissions",
     errno.EPERM: "permission denied; choose another folder with -o or change its permissions",

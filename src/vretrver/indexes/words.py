@@ -13,7 +13,7 @@ import unicodedata
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,17 +41,29 @@ def tokens(text: str) -> list[str]:
 
     `"Mjölk 1,5 % INV20391"` gives `mjolk`, `1.5`, `1.5%`, `inv20391`, `inv`, `20391`.
     """
-    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
-    plain = "".join(char for char in folded if not unicodedata.combining(char))
     found: list[str] = []
-    for match in _TOKEN.finditer(plain):
-        found.extend(_forms(match[0]))
+    for token in _TOKEN.findall(_folded(text)):
+        found += _forms(token)
         if len(found) >= MAX_TOKENS:
             break
-    return [token[:_MAX_LENGTH] for token in found[:MAX_TOKENS] if token not in _STOP]
+    return found[:MAX_TOKENS]
 
 
-def _forms(token: str) -> list[str]:
+def _folded(text: str) -> str:
+    """Lower case, compatibility forms and accents folded away."""
+    if text.isascii():
+        return text.lower()
+    decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
+    return "".join(char for char in decomposed if not unicodedata.combining(char))
+
+
+@lru_cache(maxsize=1 << 17)
+def _forms(token: str) -> tuple[str, ...]:
+    """What a piece of text is searched by. Kept: a collection's words come again and again."""
+    return tuple(form[:_MAX_LENGTH] for form in _spelled(token) if form not in _STOP)
+
+
+def _spelled(token: str) -> list[str]:
     if token[0].isdigit() and not token.isalnum():
         return _figure(token)
     if token.isdigit():
