@@ -10,6 +10,7 @@ fixed before the agent ran; the page sorts them by what looking did, good or bad
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from demo_page import Told, demo_page
 from demo_photos import PACKAGE, Photo, packaged_photos, product_photos, write_listing
 
 from vretrver import Pipeline, Reranker, Retriever, VretrverError, load_policy
+from vretrver.errors import IndexMismatch
 from vretrver.ingest import build_index
 from vretrver.policies import Policy
 from vretrver.viewer import render, write_traces
@@ -80,7 +82,11 @@ def ask_all(
 ) -> Path:
     """Index the photographs, run every query with the agent, write one page per trace and the page of pages."""
     listing = write_listing(photos, folder / "photos" / "photos.jsonl")
-    report = build_index(listing, folder / "photos.vr", progress=True)
+    try:
+        report = build_index(listing, folder / "photos.vr", progress=True)
+    except IndexMismatch:  # an older vretrver made it; here it holds nothing but what this script put in
+        shutil.rmtree(folder / "photos.vr")
+        report = build_index(listing, folder / "photos.vr", progress=True)
     for warning in [*report.warnings, *(f"skipped {path}: {reason}" for path, reason in report.skipped)]:
         say(warning)
     say(f"index: {report.added} new, {report.unchanged} unchanged, {report.seconds:.1f} s")

@@ -52,7 +52,9 @@ class Told:
             return "nothing"
         if self.before is None or self.after is None or self.before == self.after:
             return "same"
-        return "better" if self.after < self.before else "worse"
+        if self.after > self.before:
+            return "worse"
+        return "better" if self.after == 1 else "closer"
 
     @property
     def sentence(self) -> str:
@@ -65,9 +67,9 @@ class Told:
         if self.after is None:
             return "The right picture was not among the candidates, so no look could find it."
         if self.outcome == "same":
-            return f"The right picture was at place {self.before} and stayed there."
-        verb = "brought" if self.outcome == "better" else "pushed"
-        return f"Looking {verb} the right picture from place {self.before} to place {self.after}."
+            return f"The right picture was {_place(self.before)} and stayed there."
+        verb = "pushed" if self.outcome == "worse" else "brought"
+        return f"Looking {verb} the right picture from {_place(self.before)} to {_place(self.after)}."
 
 
 GROUPS = (
@@ -76,6 +78,7 @@ GROUPS = (
         "Looking changed the answer",
         "The coarse stage compares whole pictures. What decides here is small, and the agent had to zoom in.",
     ),
+    ("closer", "Looking brought the answer closer", "Not far enough: it is not the first yet."),
     (
         "same",
         "Looking changed nothing",
@@ -123,7 +126,7 @@ def _story(story: Told) -> str:
     before = sorted(ranking.results, key=lambda result: result.candidate.rank)
     usage = ranking.usage
     return f"""<article class="story"><div class="asked">{asked}<h3>{_text(story.title)}</h3>
-<p class="about">{_text(story.about)}</p><p class="about">{usage.tool_calls} looks, {usage.seconds:.1f} s</p>
+<p class="about">{_text(story.about)}</p><p class="about">{_looks(usage.tool_calls)}, {usage.seconds:.1f} s</p>
 <a class="trace" href="{html.escape(story.link)}">Follow every turn</a></div>
 <div class="orders"><p class="outcome {story.outcome}">{_text(story.sentence)}</p>
 {_strip("Found", before, story, pictures)}
@@ -132,13 +135,19 @@ def _story(story: Told) -> str:
 
 
 def _strip(label: str, results: Sequence[Result], story: Told, pictures: Pictures) -> str:
+    """The first few results, and the right one in the last place when it is further down."""
+    places = list(enumerate(results, 1))
+    shown = places[:SHOWN]
+    if story.right and not any(result.document.id in story.right for _, result in shown):
+        shown[SHOWN - 1 :] = [(place, result) for place, result in places if result.document.id in story.right][:1]
     tiles = ""
-    for result in results[:SHOWN]:
+    for place, result in shown:
         right = "right" if result.document.id in story.right else ""
         image = result.document.image
         picture = _picture(pictures, image.label if image else "", result.document.id)
         name = (result.document.text or result.document.id).split(". ")[0]
-        tiles += f'<div class="tile {right}">{picture}<p class="caption">{_text(name)}</p></div>'
+        caption = f'<span class="place">{place}</span> {_text(name)}'
+        tiles += f'<div class="tile {right}">{picture}<p class="caption">{caption}</p></div>'
     return f'<div class="strip"><p class="label">{label}</p>{tiles}</div>'
 
 
@@ -169,6 +178,14 @@ def _picture(pictures: Pictures, label: str, alt: str) -> str:
     if label not in pictures:
         return '<span class="missing"></span>'
     return f'<img src="{pictures[label]["whole"]}" alt="{html.escape(alt)}">'
+
+
+def _place(place: int | None) -> str:
+    return "first" if place == 1 else f"place {place}"
+
+
+def _looks(count: int) -> str:
+    return f"{count} look" + "s" * (count != 1)
 
 
 def _text(text: str) -> str:

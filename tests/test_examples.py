@@ -79,8 +79,8 @@ def test_a_story_claims_what_was_measured() -> None:
         story = told("q", "", frozenset(right), ranking, "t.html")
         return story.outcome, story.sentence
 
-    assert outcome("id-1") == ("better", "Looking brought the right picture from place 2 to place 1.")
-    assert outcome("id-0") == ("worse", "Looking pushed the right picture from place 1 to place 2.")
+    assert outcome("id-1") == ("better", "Looking brought the right picture from place 2 to first.")
+    assert outcome("id-0") == ("worse", "Looking pushed the right picture from first to place 2.")
     assert outcome("id-2")[0] == "same"
     assert outcome("elsewhere") == ("same", "The right picture was not among the candidates, so no look could find it.")
     assert outcome()[0] == "nothing"

@@ -1,96 +1,204 @@
-"""The page in a real browser, where one is on the machine: what it draws, and what it refuses to run."""
+"""The page in a real browser, where one is on the machine: what it draws, how it moves, and what it refuses to run."""
 
 from __future__ import annotations
 
-import functools
-import html
-import os
-import re
-import shutil
-import subprocess
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from browser import Browser, found
 from conftest import Paint
 from test_viewer import HOSTILE, looked
 from vretrver.trace import Ranking, Result
 from vretrver.types import Candidate, Document
 from vretrver.viewer import render, write_traces
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine: apt-get install chromium")
-
-QUIET = ("quic", "background-networking", "component-update", "sync", "gpu")
-FLAGS = ["--headless", "--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in QUIET)]
-FLAGS += ["--virtual-time-budget=3000", "--enable-logging=stderr", "--v=0", "--dump-dom"]
+pytestmark = pytest.mark.skipif(found() is None, reason="no chromium on this machine: apt-get install chromium")
 
 
-@functools.cache
-def opened(page: Path, profile: Path, *flags: str) -> tuple[str, str]:
-    """The page's body once its script ran, without the data block, and what the console said."""
-    assert BROWSER is not None
-    command = [BROWSER, *FLAGS, *flags, f"--user-data-dir={profile}", page.as_uri()]
-    done = subprocess.run(command, capture_output=True, timeout=60, check=True, env={**os.environ, "TZ": "UTC"})
-    dom = done.stdout.decode().split("<body", 1)[1].split('<script type="application/json"', 1)[0]
-    console = "\n".join(line for line in done.stderr.decode().splitlines() if "CONSOLE" in line)
-    return dom, console
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with Browser(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
 
 
-def drawn(folder: Path, rankings: list[Ranking], *flags: str) -> tuple[str, str]:
+@pytest.fixture(autouse=True)
+def quiet(browser: Browser) -> Iterator[None]:
+    """Whatever a test opens, the console stays empty: no fault, nothing that the content policy had to refuse."""
+    browser.console.clear()
+    browser.size(1280, 900)
+    yield
+    assert browser.console == []
+
+
+def show(browser: Browser, folder: Path, rankings: list[Ranking]) -> str:
     write_traces(folder / "run.jsonl", rankings)
     render(folder / "run.jsonl", folder / "run.html")
-    return opened(folder / "run.html", folder / "profile", *flags)
+    browser.open(folder / "run.html")
+    return str(browser.ask("document.body.innerText"))
 
 
-def test_it_draws_turns_moves_and_boxes(tmp_path: Path, paint: Paint) -> None:
-    dom, console = drawn(tmp_path, [looked([paint(f"{i}.png", size=(80, 60)) for i in range(3)])])
-    assert console == ""
-    text = html.unescape(re.sub(r"<[^>]+>", "", dom))
+def count(browser: Browser, selector: str) -> int:
+    return int(browser.ask(f"document.querySelectorAll({selector!r}).length"))
+
+
+def test_it_draws_turns_moves_and_boxes(browser: Browser, tmp_path: Path, paint: Paint) -> None:
+    text = show(browser, tmp_path, [looked([paint(f"{i}.png", size=(80, 60)) for i in range(3)])])
     assert "Looking moved “Picture 1” from 2nd to first." in text
-    assert "crop_image" in text
-    assert "seen: a red kite" in text
-    assert "mended" in text
-    assert dom.count('class="path up') == 1
-    assert dom.count('class="path down') == 1
-    assert 'viewBox="0 0 80 60"' in dom
-    assert 'class="box" x="10" y="20" width="20" height="20"' in dom
-    assert dom.count('class="turn ') == 2
+    for said in ("crop_image", "seen: a red kite", "mended", "It is."):
+        assert said in text
+    assert count(browser, ".path.up") == count(browser, ".path.down") == count(browser, ".path.same") == 1
+    assert count(browser, "[data-turn]") == 2
+    overlay = browser.ask("document.querySelector('.zoom svg').outerHTML")
+    assert 'viewBox="0 0 80 60"' in overlay
+    assert 'class="box" x="10" y="20" width="20" height="20"' in overlay
 
 
-def test_hostile_text_stays_text(tmp_path: Path, paint: Paint) -> None:
+def test_a_box_lies_where_it_should_on_the_screen(browser: Browser, tmp_path: Path, paint: Paint) -> None:
+    show(browser, tmp_path, [looked([paint("a.png", size=(400, 300)), paint("b.png", size=(400, 300))])])
+    picture, box = browser.ask(
+        "['.zoom .boxed img', '.zoom .boxed .box'].map(s => document.querySelector(s).getBoundingClientRect().toJSON())"
+    )
+    scale = picture["width"] / 400
+    assert picture["height"] == pytest.approx(300 * scale, abs=1)
+    assert box["x"] - picture["x"] == pytest.approx(10 * scale, abs=3)  # the stroke is 2.25 pixels wide
+    assert box["y"] - picture["y"] == pytest.approx(20 * scale, abs=3)
+    assert box["width"] == pytest.approx(20 * scale, abs=5)
+
+
+@pytest.mark.parametrize("width", [375, 768, 1280])
+def test_no_width_needs_sideways_scrolling(browser: Browser, tmp_path: Path, paint: Paint, width: int) -> None:
+    ranking = looked([paint(f"{i}.png") for i in range(3)], text="w" * 300 + " " + "words " * 60)
+    browser.size(width, 800)
+    show(browser, tmp_path, [ranking] * 3)
+    assert browser.ask("document.documentElement.scrollWidth") <= width
+
+
+def test_hostile_text_stays_text(browser: Browser, tmp_path: Path, paint: Paint) -> None:
     ranking = looked([paint("a.png"), paint("b.png")], text=HOSTILE)
     trace = replace(ranking.traces[0], repairs=(HOSTILE,), policy=HOSTILE, error=HOSTILE)
-    dom, console = drawn(tmp_path, [replace(ranking, traces=(trace,))])
-    assert console == ""
-    assert "&lt;img src=x onerror=alert(1)&gt;" in dom
-    assert not re.search(r"<img[^>]*onerror", dom)
-    assert "<script" not in dom
+    text = show(browser, tmp_path, [replace(ranking, traces=(trace,))])
+    assert "<img src=x onerror=alert(1)>" in text
+    assert count(browser, "img[onerror]") == 0
+    assert count(browser, "script") == 2
 
 
-def test_thousands_of_results_are_drawn_in_pieces(tmp_path: Path, paint: Paint) -> None:
+def test_the_policy_stops_what_a_fault_would_let_in(browser: Browser, tmp_path: Path, paint: Paint) -> None:
+    show(browser, tmp_path, [looked([paint("a.png"), paint("b.png")])])
+    browser.ask("document.body.insertAdjacentHTML('beforeend', '<img src=\"data:,\" onerror=\"window.broken = 1\">')")
+    assert browser.ask("fetch('data:,x').then(() => 'sent', () => 'refused')") == "refused"
+    time.sleep(0.2)
+    assert browser.ask("window.broken ?? 0") == 0
+    assert any("Content Security Policy" in line for line in browser.console)
+    browser.console.clear()
+
+
+def test_thousands_of_results_are_drawn_in_pieces(browser: Browser, tmp_path: Path, paint: Paint) -> None:
     ranking = looked([paint("a.png"), paint("b.png")])
     many = tuple(Result(i, Candidate(Document(f"d{i}", "words"), 1 / i, i), 1 / i, 0.1) for i in range(1, 4001))
-    dom, console = drawn(tmp_path, [replace(ranking, results=many), *[ranking] * 2])
-    assert console == ""
-    assert dom.count('class="card') == 24 + 1  # the list itself is `cards`
-    assert "more of 3,976 results" in dom
-    assert "Show the first 200 of 4,000 results" in dom
-    assert dom.count("data-position=") == 3
+    started = time.monotonic()
+    text = show(browser, tmp_path, [replace(ranking, results=many), ranking])
+    assert time.monotonic() - started < 5
+    assert "Show 24 more of 3,976 results" in text
+    assert "Show the first 200 of 4,000 results" in text
+    assert count(browser, ".card") == 24
+    browser.ask("document.querySelector('.results .more').click()")
+    assert count(browser, ".card") == 48
+    browser.ask("document.querySelector('.order .more').click()")
+    assert count(browser, ".after .row") == 200
+    browser.ask("document.querySelectorAll('.after .row')[199].click()")
+    assert count(browser, ".card") == 216
+    assert "200" in browser.ask("document.activeElement.querySelector('.rank').textContent")
 
 
-def test_a_trace_without_pictures_or_turns_still_reads(tmp_path: Path) -> None:
+def test_keys_walk_queries_and_turns(browser: Browser, tmp_path: Path, paint: Paint) -> None:
+    pair = [paint("a.png"), paint("b.png")]
+    show(browser, tmp_path, [looked(pair, text=word) for word in ("one", "two", "three")])
+    heading = "document.querySelector('h1').textContent"
+    for key, wanted in (("ArrowRight", "two"), ("ArrowRight", "three"), ("ArrowRight", "three"), ("ArrowLeft", "two")):
+        browser.press(key)
+        assert browser.ask(heading) == wanted
+    turn = "document.activeElement.querySelector('.turn-number')?.textContent"
+    for key, wanted in (("j", "Turn 1"), ("j", "Turn 2"), ("ArrowUp", "Turn 1"), ("ArrowDown", "Turn 2")):
+        browser.press(key)
+        assert browser.ask(turn) == wanted
+    paper = "getComputedStyle(document.documentElement).backgroundColor"
+    light = browser.ask(paper)
+    browser.press("t")
+    assert browser.ask(paper) != light
+    browser.press("t")
+    browser.size(1280, 900, "dark")
+    assert browser.ask(paper) == light  # chosen by hand, it stays
+
+
+def test_a_query_can_be_linked_to(browser: Browser, tmp_path: Path, paint: Paint) -> None:
+    pair = [paint("a.png"), paint("b.png")]
+    show(browser, tmp_path, [looked(pair, text=word) for word in ("one", "two")])
+    browser.open(tmp_path / "run.html", "#2")
+    assert browser.ask("document.querySelector('h1').textContent") == "two"
+
+
+def test_every_picture_and_button_has_a_name(browser: Browser, tmp_path: Path, paint: Paint) -> None:
+    show(browser, tmp_path, [looked([paint("a.png"), paint("b.png"), "gone.png"])] * 2)
+    assert count(browser, "img:not([alt])") == 0
+    assert browser.ask("[...document.querySelectorAll('.zoom img, .plate img')].every(i => i.alt)")
+    assert browser.ask("[...document.querySelectorAll('button')].every(b => b.ariaLabel || b.textContent.trim())")
+    assert browser.ask("[...document.querySelectorAll('h1')].length") == 1
+
+
+def test_a_trace_without_pictures_or_turns_still_reads(browser: Browser, tmp_path: Path) -> None:
     bare = replace(looked(["gone/a.png", "gone/b.png"]), traces=(), no_match=True)
-    dom, console = drawn(tmp_path, [bare, replace(bare, results=())])
-    assert console == ""
-    assert "No match" in dom
-    assert "no thumbnail" in dom
+    assert "No match" in show(browser, tmp_path, [bare, replace(bare, results=(), no_match=False)])
+    assert count(browser, ".missing") > 0
+    browser.press("ArrowRight")
+    assert "Nothing was found." in browser.ask("document.body.innerText")
 
 
-def test_the_empty_page_asks_for_a_file(tmp_path: Path) -> None:
+def test_the_empty_page_opens_a_file(browser: Browser, tmp_path: Path, paint: Paint) -> None:
+    write_traces(tmp_path / "run.jsonl", [looked([paint("a.png"), paint("b.png")])])
     render(None, tmp_path / "view.html")
-    dom, console = opened(tmp_path / "view.html", tmp_path / "profile")
-    assert console == ""
-    assert "Open a trace" in dom
-    assert 'type="file"' in dom
+    browser.open(tmp_path / "view.html")
+    assert browser.ask("document.querySelector('h1').textContent") == "Open a trace"
+    browser.choose("#open", tmp_path / "run.jsonl")
+    wait_for(browser, "document.querySelector('h1').textContent === 'a red kite'")
+    assert count(browser, ".zoom .box") == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [(b"{", "line 1, is not JSON"), (b'\n{"version": 7}', "line 2, is not a trace of version 1"), (b"", "no rankings")],
+)
+def test_a_file_that_is_no_trace_is_refused(browser: Browser, tmp_path: Path, content: bytes, complaint: str) -> None:
+    (tmp_path / "odd.jsonl").write_bytes(content)
+    render(None, tmp_path / "view.html")
+    browser.open(tmp_path / "view.html")
+    browser.choose("#open", tmp_path / "odd.jsonl")
+    wait_for(browser, f"document.body.innerText.includes({complaint!r})")
+
+
+@pytest.mark.parametrize("line", [
+    '{"version": 1}',
+    '{"version": 1, "query": 5, "traces": [{"turns": [7, {"text": 3}]}], '
+    '"results": [1, null, {"rank": "x", "evidence": [3]}]}',
+    '{"version": 1, "results": [{"id": "__proto__", "image": {"path": "constructor"}}], "pictures": {"__proto__": 1}}',
+    '{"version": 1, "pictures": {"a": {"whole": "https://example.org/a.png", "width": 1, "height": 1}}, '
+    '"results": [{"id": "a", "image": {"path": "a"}}]}',
+])  # fmt: skip
+def test_an_odd_record_does_not_break_the_page(browser: Browser, tmp_path: Path, line: str) -> None:
+    (tmp_path / "odd.jsonl").write_text(line)
+    render(None, tmp_path / "view.html")
+    browser.open(tmp_path / "view.html")
+    browser.choose("#open", tmp_path / "odd.jsonl")
+    wait_for(browser, "document.body.innerText.includes('An empty query')")
+
+
+def wait_for(browser: Browser, condition: str) -> None:
+    end = time.monotonic() + 5
+    while not browser.ask(condition):
+        assert time.monotonic() < end, (
+            f"never true: {condition}; the page says {browser.ask('document.body.innerText')}"
+        )
+        time.sleep(0.02)
