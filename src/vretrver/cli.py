@@ -190,9 +190,9 @@ def _value(text: str) -> Any:
 
 def _show(ranking: Ranking, options: Namespace) -> int:
     if options.trace:
-        from vretrver.viewer import write_traces
+        from vretrver.viewer import append_trace
 
-        write_traces(options.trace, [ranking])
+        append_trace(options.trace, ranking)
     if options.json:
         _print_json(ranking.to_json())
     else:
