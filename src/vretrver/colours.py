@@ -4,7 +4,7 @@ Pure NumPy on an open picture. A picture and a colour name become the same kind 
 that "the same in gray" and a photo can be compared by one dot product. It leaves out what only a trained
 model could do: it does not find the subject, it only removes an even background that touches the border.
 
-Colours are compared in CIELAB (D65); lightness counts less than hue because light falls differently on every photo.
+Colours are compared in CIELAB (D65).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 DIM = 64
 _SIDE = 40  # a picture is judged on 40 x 40 pixels: 2 ms
-_SOFTNESS = 14.0  # standard deviation, in CIELAB units, with which a colour spreads over the anchors
-_LIGHTNESS_WEIGHT = 0.7
+_SOFTNESS = 11.0  # standard deviation, in CIELAB units, with which a colour spreads over the anchors
+_SHADE_DISTANCE = 21.0  # CIELAB units within which a pixel has a shade such as navy
 _BACKGROUND_DISTANCE = 9.0  # CIELAB units around the border's median colour that still count as background
 _EVEN_BORDER = 0.6  # share of border pixels that must agree before a background is removed
 _LEAST_FOREGROUND = 0.04
@@ -134,8 +134,23 @@ def colour_share(picture: PILImage, name: str) -> float:
         distances = np.stack([_distance(lab, _exemplars(other)).min(1) for other in names], axis=1)
         member = (distances.argmin(1) == names.index(canonical)).astype(np.float32)
     else:
-        member = (_distance(lab, _exemplars(canonical)).min(1) < 1.5 * _SOFTNESS).astype(np.float32)
+        member = (_distance(lab, _exemplars(canonical)).min(1) < _SHADE_DISTANCE).astype(np.float32)
     return float(weights @ member)
+
+
+def settings() -> bytes:
+    """What a descriptor depends on besides the picture, for fingerprints."""
+    numbers = (
+        _SIDE,
+        _SOFTNESS,
+        _SHADE_DISTANCE,
+        _BACKGROUND_DISTANCE,
+        _EVEN_BORDER,
+        _LEAST_FOREGROUND,
+        BASIC,
+        SHADES,
+    )
+    return repr((numbers, sorted(_WORDS.items()))).encode()
 
 
 def _foreground(picture: PILImage) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -212,10 +227,8 @@ def _anchors() -> NDArray[np.float32]:
 
 
 def _distance(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Distances in CIELAB with lightness weighed down: shape (len(first), len(second))."""
-    scale = np.array([_LIGHTNESS_WEIGHT, 1, 1], np.float32)
-    a, b = first * scale, second * scale
-    squared = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
+    """Distances in CIELAB (CIE 1976): shape (len(first), len(second))."""
+    squared = (first**2).sum(1)[:, None] + (second**2).sum(1)[None] - 2 * first @ second.T
     return np.asarray(np.sqrt(np.maximum(squared, 0)), np.float32)
 
 

@@ -1,10 +1,10 @@
 """Teaching `lite`: from a few labelled pictures to a space that keeps those labels apart.
 
-Every label gets a code: the orthonormal set of vectors closest to the labels' text coordinates (Loewdin, J. Chem. Phys.
-18, 365, 1950), so that labels alike in words ("low fat milk", "medium fat milk") are told apart, and with more labels
-than dimensions, captions for instance, the codes fall back to whitened text coordinates. Pictures are mapped to their
-label's code by ridge regression, texts by how close they are to the labels. All in closed form:
-exact, and the same on every run.
+Every label gets a code: nearly the orthonormal set of vectors closest to the labels' text coordinates (Loewdin,
+J. Chem. Phys. 18, 365, 1950), so that labels alike in words ("low fat milk", "medium fat milk") are told apart; with
+more labels than dimensions, captions for instance, the codes become whitened text coordinates. Pictures are mapped to
+their label's code by ridge regression in which every label counts the same, texts by how close they are to the
+labels. All in closed form: exact, fast, and the same on every run.
 
 Left out: the networks (frozen) and the space the codes are joined to (`lite_space`).
 """
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 CODE_DIM = 128
 RIDGE = 0.3
+SAMENESS = 0.1  # directions in which the labels' texts differ less than this (squared) are not told apart: wording
 SHARPNESS = 10.0  # of the softmax over labels that a text is close to
 
 
@@ -60,28 +61,34 @@ def teach(seen: NDArray[np.float32], rows: Sequence[int], label_texts: NDArray[n
         rows: for each of the N examples, the row of its label in `label_texts`.
         label_texts: text coordinates of the L distinct labels, shape (L, B), unit rows.
     """
-    codes = orthonormal_codes(label_texts)
-    targets = codes[np.asarray(rows, np.intp)].astype(np.float64)
-    inputs = seen.astype(np.float64)
-    centre, mean_code = inputs.mean(axis=0), targets.mean(axis=0)
-    centred, wanted = inputs - centre, targets - mean_code
-    if len(inputs) < inputs.shape[1]:
-        kernel = centred @ centred.T + RIDGE * np.eye(len(inputs))
-        weights = centred.T @ np.linalg.solve(kernel, wanted)
-    else:
-        moments = centred.T @ centred + RIDGE * np.eye(inputs.shape[1])
-        weights = np.linalg.solve(moments, centred.T @ wanted)
+    codes = label_codes(label_texts)
+    places = np.asarray(rows, np.intp)
+    shares = 1.0 / np.bincount(places, minlength=len(codes))[places]
+    shares *= len(shares) / shares.sum()
+    inputs, targets = seen.astype(np.float64), codes[places].astype(np.float64)
+    centre = np.average(inputs, axis=0, weights=shares)
+    mean_code = np.average(targets, axis=0, weights=shares)
+    root = np.sqrt(shares)[:, None]
+    weights = _ridge((inputs - centre) * root, (targets - mean_code) * root)
     bias = mean_code - centre @ weights
     return Taught(weights.astype(np.float32), bias.astype(np.float32), label_texts, codes)
 
 
-def orthonormal_codes(label_texts: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Unit codes, shape (L, CODE_DIM): orthonormal where L <= CODE_DIM, otherwise whitened and cut to the strongest."""
-    left, _, _ = np.linalg.svd(label_texts.astype(np.float64), full_matrices=False)
-    kept = left[:, :CODE_DIM]
+def label_codes(label_texts: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Unit codes, shape (L, CODE_DIM): near to orthonormal for different labels, alike for two wordings of one."""
+    left, strengths, _ = np.linalg.svd(label_texts.astype(np.float64), full_matrices=False)
+    kept = (left * (strengths / np.sqrt(strengths**2 + SAMENESS)))[:, :CODE_DIM]
     codes = np.zeros((len(label_texts), CODE_DIM))
     codes[:, : kept.shape[1]] = kept
-    return unit_rows(codes.astype(np.float32))
+    return unit_rows(codes)
+
+
+def _ridge(inputs: NDArray[np.float64], targets: NDArray[np.float64]) -> NDArray[np.float64]:
+    """argmin_W |inputs W - targets|^2 + RIDGE |W|^2, through whichever Gram matrix is smaller."""
+    examples, width = inputs.shape
+    if examples < width:
+        return inputs.T @ np.linalg.solve(inputs @ inputs.T + RIDGE * np.eye(examples), targets)
+    return np.linalg.solve(inputs.T @ inputs + RIDGE * np.eye(width), inputs.T @ targets)
 
 
 def unit_rows(rows: NDArray[np.floating]) -> NDArray[np.float32]:

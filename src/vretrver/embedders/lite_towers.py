@@ -21,7 +21,7 @@ PIXELS = 260  # side of the square that the trunk sees; the aspect ratio is not 
 TRUNK_DIM = 1280
 TEXT_DIM = 384
 _BICUBIC = 3  # Pillow's number for the filter, so that Pillow is not imported here
-_MOST_TOKENS = 128
+MOST_TOKENS = 128
 _BATCH = 8
 
 
@@ -69,7 +69,7 @@ class Towers:
 
         tokenizer = Tokenizer.from_file(str(self._folder / "tokenizer.json"))
         tokenizer.no_padding()
-        tokenizer.enable_truncation(_MOST_TOKENS)
+        tokenizer.enable_truncation(MOST_TOKENS)
         return tokenizer
 
 
