@@ -1,4 +1,4 @@
-"""What the demo asks: shelves whose difference is small, queries on them and on single photographs.
+"""What the demo asks: photographs whose small print decides, shelves with many things, and what looking cannot mend.
 
 Queries and right answers are fixed here, before any agent runs. The right answers are known because the shelves
 are composed here, and because single photographs were chosen by eye.
@@ -17,20 +17,42 @@ from typing import Any
 from demo_photos import Photo, kept, shelf
 from PIL import Image
 
-from vretrver import ImageRef, Query
+from vretrver import Document, ImageRef, Query
 
-SHELF_SIZE = (3600, 2400)
-SHELF_LETTERS = 12  # pixels: misread in the whole picture, read well in a crop
-PER_SHELF = 15
-SAME_GOODS = (
-    "All these shelves hold the same products and the same prices. Only on one does this price hang under this "
-    "product, in letters twelve pixels high."
+SHELF_SIZE = (2400, 1600)
+SHELVES, PER_SHELF = 8, 6
+MOST_SHELF_ASKS = 20
+CAMERAS = (
+    "instamatic-camera",
+    "instant-camera",
+    "twin-lens-camera",
+    "nikkormat-slr-camera",
+    "compact-digital-camera",
+    "tripod",
+    "vintage-folding-camera",
+    "compact-slr-camera",
+)
+SHOES = (
+    "allstar-sneakers",
+    "hi-top-basketball-shoe",
+    "pureboost-running-shoe",
+    "runx-running-shoe",
+    "ultraboost-running-shoe",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A query of the demo and the documents that answer it."""
+    """A query of the demo.
+
+    Args:
+        name: of its trace's files.
+        about: why it is asked.
+        right: ids of the documents that answer it; empty when none does.
+        where: which part of the index is searched.
+        among: pictures to rank as they are, without an index: nobody has read them before.
+        series: asks of one kind, of which the page tells only those that looking changed.
+    """
 
     name: str
     text: str | None
@@ -38,10 +60,13 @@ class Ask:
     right: frozenset[str]
     image: Path | None = None
     where: Mapping[str, Any] = field(default_factory=dict)
+    among: tuple[Document, ...] = ()
+    series: str | None = None
 
     @property
     def title(self) -> str:
-        return self.text or f"Find this: {self.image.stem.replace('-', ' ') if self.image else ''}"
+        shown = self.image.stem.replace("-", " ") if self.image else ""
+        return self.text or f"Where is this {shown}?"
 
     @property
     def query(self) -> Query:
@@ -54,63 +79,73 @@ def shelves_and_asks(
     """The composed shelves, and every query of the demo.
 
     Args:
-        photos: the collection; products if there are any stand on the shelves, else all of it.
+        photos: the collection.
         folder: where shelves and cut-outs are written.
         size: of a shelf's picture, in pixels.
     """
-    goods = [photo for photo in photos if photo.metadata["kind"] == "product"] or list(photos)
-    priced, price_asks = priced_shelves(goods[-PER_SHELF:], folder, size)
-    mixed, mixed_asks = mixed_shelves(goods[:-PER_SHELF] or goods, folder, size)
-    return [*priced, *mixed], [*price_asks, *mixed_asks, *single_asks(photos, folder)]
+    shelves, shelf_asks = mixed_shelves(photos, folder, size)
+    return shelves, [*camera_asks(photos), *shelf_asks, *shoe_asks(photos), *single_asks(photos, folder)]
 
 
-def priced_shelves(
-    goods: Sequence[Photo], folder: Path, size: tuple[int, int], count: int = 6
-) -> tuple[list[Photo], list[Ask]]:
-    """Shelves with the same products and the same prices; only which price hangs under which product differs."""
-    prices = [_price(photo, place) for place, photo in enumerate(goods)]
-    turned = [prices[number * 2 % len(prices) :] + prices[: number * 2 % len(prices)] for number in range(count)]
-    where = {"kind": "price shelf"}
-    shelves = [
-        _shelf(f"price-shelf-{number + 1}", list(zip(goods, tags, strict=True)), _Place(folder, size, number, where))
-        for number, tags in enumerate(turned)
-    ]
-    asks = []
-    for place, number in ((1, 3 % count), (6, 4 % count), (10, 1 % count)):
-        product, price = goods[place % len(goods)], turned[number][place % len(goods)]
-        right = frozenset({f"price-shelf-{number + 1}"})
-        asks.append(Ask(f"price-{len(asks) + 1}", f"{_name(product)} {price}", SAME_GOODS, right, where=where))
-    return shelves, asks
+def camera_asks(photos: Sequence[Photo]) -> list[Ask]:
+    """Photographs of cameras without their captions, ranked as files: who made which stands on them, small."""
+    among = _bare(photos, CAMERAS)
+    about = "Eight photographs of cameras, without captions and not indexed. The word stands on one of them, small."
+    rows = (
+        ("kodak", "Kodak", "instamatic-camera"),
+        ("nikon", "Nikon", "nikkormat-slr-camera"),
+        ("germany", "a camera made in Germany", "instamatic-camera"),
+        ("rolleiflex", "Rolleiflex", "twin-lens-camera"),
+    )
+    if not among:
+        return []
+    return [Ask(f"camera-{name}", text, about, frozenset({right}), among=among) for name, text, right in rows]
 
 
 def mixed_shelves(
-    goods: Sequence[Photo], folder: Path, size: tuple[int, int], count: int = 8
+    goods: Sequence[Photo], folder: Path, size: tuple[int, int], count: int = SHELVES, each: int = PER_SHELF
 ) -> tuple[list[Photo], list[Ask]]:
-    """Shelves of other products each; a query's picture is one small part of one or two of them."""
+    """Shelves that hold six things each, and for things that stand on one shelf only: which shelf is it?"""
     where = {"kind": "shelf"}
-    shelves, holders = [], {}
+    goods = sorted(goods, key=lambda photo: photo.id)
+    shelves: list[Photo] = []
+    homes: dict[str, list[str]] = {}
     for number in range(count):
-        chosen = random.Random(number).sample(list(goods), min(PER_SHELF, len(goods)))
-        holders[f"shelf-{number + 1}"] = {photo.id for photo in chosen}
+        chosen = random.Random(number).sample(goods, min(each, len(goods)))
         tagged = [(photo, _price(photo, place)) for place, photo in enumerate(chosen)]
         shelves.append(_shelf(f"shelf-{number + 1}", tagged, _Place(folder, size, number, where)))
-    right = {p.id: frozenset(name for name, held in holders.items() if p.id in held) for p in goods}
-    rare = sorted((photo for photo in goods if right[photo.id]), key=lambda photo: (len(right[photo.id]), photo.id))
-    about = "Which shelf has it? It is one fifteenth of the picture, among others."
-    return shelves, [Ask(f"shelf-with-{p.id}", None, about, right[p.id], p.path, where) for p in rare[:3]]
+        for photo in chosen:
+            homes.setdefault(photo.id, []).append(shelves[-1].id)
+    about = "It stands on one of eight shelves, a small part of a large picture."
+    single = [photo for photo in goods if len(homes.get(photo.id, ())) == 1][:MOST_SHELF_ASKS]
+    return shelves, [
+        Ask(f"shelf-{p.id}", None, about, frozenset(homes[p.id]), p.path, where, series="shelf") for p in single
+    ]
+
+
+def shoe_asks(photos: Sequence[Photo]) -> list[Ask]:
+    """The same shoe in another colour."""
+    among = _bare(photos, SHOES)
+    if not among:
+        return []
+    about = "Five photographs of other shoes, without captions and not indexed; the query's shoe is black."
+    black = next(photo.path for photo in photos if photo.id == "freerun-running-shoe")
+    white = frozenset({"hi-top-basketball-shoe", "pureboost-running-shoe"})
+    return [
+        Ask("shoe-blue", "the same in blue", about, frozenset({"ultraboost-running-shoe"}), black, among=among),
+        Ask("shoe-white", "the same in white", about, white, black, among=among),
+    ]
 
 
 def single_asks(photos: Sequence[Photo], folder: Path) -> list[Ask]:
-    """Queries on single photographs: a printed word, a colour, what the coarse stage should know alone, and a miss."""
+    """What the index should know by itself: a caption, a printed word, a part of a picture. And a miss."""
     by_id = {photo.id: photo for photo in photos}
-    product = {"kind": "product"}
     asks = []
     if "instamatic-camera" in by_id:
-        about = "The words stand on the camera, not in its caption."
-        asks.append(Ask("printed", "kodak 133", about, frozenset({"instamatic-camera"}), where=product))
-        shoe, white = by_id["freerun-running-shoe"], frozenset({"hi-top-basketball-shoe", "pureboost-running-shoe"})
-        about = "A black running shoe, asked for in white; two others of its kind are."
-        asks.append(Ask("white", "the same in white", about, white, shoe.path, product))
+        about = "The words are not in its caption, but the index read them off the picture before anybody asked."
+        asks.append(
+            Ask("printed", "instamatic 133", about, frozenset({"instamatic-camera"}), where={"kind": "product"})
+        )
     if "coffee" in by_id:
         right = frozenset({"coffee"})
         about = "Its caption says it; there is nothing to look for."
@@ -120,6 +155,14 @@ def single_asks(photos: Sequence[Photo], folder: Path) -> list[Ask]:
         asks.append(Ask("part", None, "A part of one photograph, cut out by the demo.", right, part))
     asks.append(Ask("nothing", "a submarine below the ice", "No picture shows one.", frozenset()))
     return asks
+
+
+def _bare(photos: Sequence[Photo], ids: Sequence[str]) -> tuple[Document, ...]:
+    """Documents of the photographs alone, without what is written about them; none unless all are there."""
+    by_id = {photo.id: photo for photo in photos}
+    if not set(ids) <= by_id.keys():
+        return ()
+    return tuple(Document(name, image=ImageRef(path=str(by_id[name].path))) for name in ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +177,14 @@ class _Place:
 
 def _shelf(name: str, goods: Sequence[tuple[Photo, str]], place: _Place) -> Photo:
     """A shelf's picture, made once: its file's name changes with what is on it."""
-    made_of = repr([[(photo.id, price) for photo, price in goods], place.size, SHELF_LETTERS, place.seed])
+    made_of = repr([[(photo.id, price) for photo, price in goods], place.size, place.seed])
     path = place.folder / "shelves" / f"{name}-{hashlib.sha256(made_of.encode()).hexdigest()[:8]}.jpg"
     if not path.exists():
         pictures = []
         for photo, price in goods:
             with Image.open(photo.path) as picture:
                 pictures.append((picture.convert("RGB"), _name(photo), price))
-        _saved(shelf(pictures, place.size, letters=SHELF_LETTERS, seed=place.seed), path)
+        _saved(shelf(pictures, place.size, columns=3, seed=place.seed), path)
     return Photo(name, path, None, {**place.where, "source": "composed by the demo"})
 
 

@@ -29,6 +29,7 @@ class Told:
         title: the query in words; about: why it is here.
         right: ids of the documents that answer it, known because the demo made or chose them; empty: nothing does.
         link: its trace's page, relative to the demo's page.
+        series: the kind of query that it is one of; those that looking left alone are told in a line.
     """
 
     title: str
@@ -36,6 +37,7 @@ class Told:
     right: frozenset[str]
     ranking: Ranking
     link: str
+    series: str | None = None
 
     @property
     def before(self) -> int | None:
@@ -69,7 +71,7 @@ class Told:
         if self.outcome == "same":
             return f"The right picture was {_place(self.before)} and stayed there."
         verb = "pushed" if self.outcome == "worse" else "brought"
-        return f"Looking {verb} the right picture from {_place(self.before)} to {_place(self.after)}."
+        return f"Looking {verb} the right picture from place {self.before} to place {self.after}."
 
 
 GROUPS = (
@@ -113,10 +115,20 @@ def _group(name: str, title: str, about: str, stories: Sequence[Told]) -> str:
     told = [story for story in stories if story.outcome == name]
     if not told:
         return ""
-    body = "".join(map(_story, told))
+    brief = [story for story in told if story.series and story.outcome == "same"]
+    body = "".join(_story(story) for story in told if story not in brief) + _brief(brief)
     return (
         f'<section class="group"><h2>{title} <span class="aside">{len(told)}</span></h2><p>{about}</p>{body}</section>'
     )
+
+
+def _brief(stories: Sequence[Told]) -> str:
+    """Queries of a series that looking left alone, a link and a place each."""
+    if not stories:
+        return ""
+    lines = ", ".join(f'<a href="{html.escape(s.link)}">{_text(s.title)}</a> {_place(s.after)}' for s in stories)
+    head = f"<div><h3>{len(stories)} more of the shelves</h3></div>"
+    return f'<article class="story">{head}<p class="brief">{lines}.</p></article>'
 
 
 def _story(story: Told) -> str:
@@ -181,7 +193,7 @@ def _picture(pictures: Pictures, label: str, alt: str) -> str:
 
 
 def _place(place: int | None) -> str:
-    return "first" if place == 1 else f"place {place}"
+    return "first" if place == 1 else f"in place {place}" if place else "not among the candidates"
 
 
 def _looks(count: int) -> str:
