@@ -289,7 +289,7 @@ class _Vectors:
 def _read_words(index: LanceIndex, report: IngestReport, progress: bool, reader: Any, batch: int = 16) -> None:
     """Read the pictures that have not been read; stop at any time, acknowledged batches stay."""
     from vretrver.images import open_image
-    from vretrver.ocr import Reader, printed_text
+    from vretrver.ocr import MAX_SIDE, Reader, printed_text
 
     waiting = index.unread()
     if not waiting:
@@ -304,7 +304,7 @@ def _read_words(index: LanceIndex, report: IngestReport, progress: bool, reader:
             found: dict[str, str] = {}
             for name, path in chunk:
                 try:
-                    found[name] = printed_text(reader.read(open_image(ImageRef(path=path))))
+                    found[name] = printed_text(reader.read(open_image(ImageRef(path=path), near=MAX_SIDE // 2)))
                 except (ImageError, MissingPath) as fault:
                     found[name] = ""
                     report.warnings.append(f"{path}: no words read; {fault}")

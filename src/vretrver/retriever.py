@@ -131,7 +131,9 @@ class Retriever:
             return None
         from vretrver.images import open_image
 
-        printed = "\n".join(ocr.printed_text(self.reader.read(open_image(image))) for image in images)
+        printed = "\n".join(
+            ocr.printed_text(self.reader.read(open_image(image, near=ocr.MAX_SIDE // 2))) for image in images
+        )
         return printed.strip() or None
 
     def _candidates(self, query: Query, scores: Scores, k: int) -> list[Candidate]:

@@ -48,7 +48,7 @@ class Scores:
     Args:
         rows: the rows that were scored, ascending, shape (M,). Row order is id order, so a tie goes to the first id.
         signals: per name of a probe's part, its scores, float32, shape (M,): `vector` is a dot product, `words` and
-            `printed` are BM25 in nats, `colour` and `palette` Bhattacharyya coefficients in 0..1.
+            `printed` are nats of matched rarity, `colour` and `palette` Bhattacharyya coefficients in 0..1.
     """
 
     rows: NDArray[np.int64]

@@ -11,7 +11,7 @@ import math
 import re
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -141,30 +141,34 @@ class WordIndex:
         weights = (counts * (_K1 + 1) / (counts + norm)).astype(np.float32)
         return cls("\n".join(order), starts.astype(np.int64), rows, weights, size)
 
-    def scores(self, query: Mapping[str, float] | Sequence[str]) -> NDArray[np.float32]:
-        """BM25 of every row, in nats: shape (N,), zero where nothing matches.
+    def scores(self, query: Sequence[str]) -> NDArray[np.float32]:
+        """How much of what the query says each row says too: shape (N,), zero where nothing matches.
+
+        BM25 in nats times the square root of the share of the query that it covers. So a quoted invoice number keeps
+        its worth, while one word that a long description has in common with a picture's print by chance counts little.
 
         Args:
-            query: tokens, or tokens with weights; repeats count once.
+            query: tokens; a repeated one counts once, and at most 256 are used.
         """
-        total = np.zeros(self.size, np.float32)
-        weighed = query if isinstance(query, Mapping) else dict.fromkeys(query, 1.0)
-        for token, weight in list(weighed.items())[:256]:
+        matched = np.zeros(self.size, np.float32)
+        asked = 0.0
+        for token in list(dict.fromkeys(query))[:256]:
             lists = [(slot, 1.0) for slot in self._exact(token)] or [(slot, _PARTIAL) for slot in self._inside(token)]
-            if not lists:
-                continue
-            frequency = sum(int(self.starts[slot + 1] - self.starts[slot]) for slot, _ in lists)
-            best = np.zeros(self.size, np.float32) if len(lists) > 1 else total
-            for slot, share in lists:
-                span = slice(self.starts[slot], self.starts[slot + 1])
-                gain = np.float32(weight * share * self.rarity(frequency)) * self.weights[span]
-                if best is total:
-                    total[self.rows[span]] += gain
-                else:
-                    best[self.rows[span]] = np.maximum(best[self.rows[span]], gain)
-            if best is not total:
-                total += best
-        return total
+            rarity = self.rarity(sum(int(self.starts[slot + 1] - self.starts[slot]) for slot, _ in lists))
+            asked += rarity
+            matched += self._gains([(slot, share * rarity) for slot, share in lists])
+        if asked > 0:
+            matched *= np.sqrt(np.minimum(matched / np.float32(asked), 1))
+        return matched
+
+    def _gains(self, lists: Sequence[tuple[int, float]]) -> NDArray[np.float32]:
+        """The best that any of the terms gives to each row: shape (N,)."""
+        best = np.zeros(self.size, np.float32)
+        for slot, worth in lists:
+            span = slice(self.starts[slot], self.starts[slot + 1])
+            rows = self.rows[span]
+            best[rows] = np.maximum(best[rows], np.float32(worth) * self.weights[span])
+        return best
 
     def rarity(self, frequency: int) -> float:
         """Inverse document frequency in nats (never negative)."""
