@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _SAID = 60  # characters of one quotation
 _MENTIONED = 6  # claims or candidates named in one sentence
 _COUNTS = 0.1  # a signal below this weighs too little to be mentioned
-_MARKS = re.compile(r"[^\w%.,'’&+/ -]|\b(?:candidates?|images?)\b", re.IGNORECASE)
+_MARKS = re.compile(r"[^\w%.,&+/ -]|[.](?!\w)|\b(?:candidates?|images?)\b", re.IGNORECASE)  # what notes are cut by
 
 _FOR = {
     "regions": "parts of the query picture are found again on it",
@@ -96,20 +96,26 @@ def _glance(scene: Scene, now: Judgement) -> str:
 
 
 def _sightings(now: Judgement, before: Judgement, seen: Seen) -> list[str]:
-    places = [{int(at): place for place, at in enumerate(j.order, start=1)} for j in (before, now)]
-    shown = sorted(seen.selected | {at for at, _ in seen.crops if at is not None})
-    return [_sighting(now, at, places[0][at], places[1][at], seen) for at in shown]
+    """A sentence per candidate that was shown; after an enlargement only for those that it concerns."""
+    old, new = _places(before), _places(now)
+    enlarged = {at for at, _ in seen.crops if at is not None}
+    concerned = {at for at in seen.selected if not seen.crops or old[at] != new[at]} | enlarged
+    return [_sighting(now, at, new[at], seen) for at in sorted(concerned, key=new.__getitem__)]
 
 
-def _sighting(now: Judgement, at: int, old: int, new: int, seen: Seen) -> str:
+def _places(judgement: Judgement) -> dict[int, int]:
+    return {int(at): place for place, at in enumerate(judgement.order, start=1)}
+
+
+def _sighting(now: Judgement, at: int, place: int, seen: Seen) -> str:
     facts = [_reasons(now, at)]
     read = now.table.read[at]
     if read:
         facts.insert(0, f"the print reads {_quoted([read])}")
     elif at in seen.selected and read is not None:
         facts.insert(0, "no print is found on it")
-    move = f"so it moves from place {old} to {new}" if old != new else f"so it stays at place {new}"
-    return f"{_number(at)}: {', '.join(filter(None, facts))}, {move}."
+    move = f"it moves from place {at + 1} to {place}" if at + 1 != place else f"it stays at place {place}"
+    return f"{_number(at)}: {', '.join([*filter(None, facts), move])}."
 
 
 def _reasons(now: Judgement, at: int) -> str:
@@ -136,7 +142,11 @@ def _query_print(seen: Seen, now: Judgement) -> str:
 
 def _changed(now: Judgement, before: Judgement) -> str:
     old, new = int(before.order[0]), int(now.order[0])
-    return f"The look puts {_number(new)} before {_number(old)}." if old != new else "The look leaves the first place."
+    return (
+        f"The look puts {_number(new)} before {_number(old)}."
+        if old != new
+        else f"The look leaves {_number(new)} in the first place."
+    )
 
 
 def _outcome(scene: Scene, now: Judgement) -> str:
@@ -166,4 +176,4 @@ def _numbers(positions: Sequence[int]) -> str:
 
 def _quoted(texts: Sequence[str]) -> str:
     plain = [" ".join(_MARKS.sub(" ", text[: 4 * _SAID]).split())[:_SAID] for text in texts[:_MENTIONED]]
-    return ", ".join(f"'{re.sub(r'(?<=[.!?])[ ]', ' ', text)}'" for text in plain if text) or "''"
+    return ", ".join(f"'{text}'" for text in plain if text) or "''"

@@ -25,6 +25,8 @@ from vretrver.types import Candidate, Query
 
 STANDARDISED = frozenset({"regions", "details", "palette", "changed", "shown", "named"})
 _FLAT = 1e-6
+_LEAST_FUSED = 0.25  # deviations of the pool (`vretrver.fusion`): a window whose scores spread less is hardly ordered
+_LEAST_RAW = 0.02  # of a cosine
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +83,10 @@ def kind_of(query: Query, candidates: Sequence[Candidate]) -> str:
 
 
 def coarse_z(candidates: Sequence[Candidate]) -> NDArray[np.float64]:
-    """The coarse scores with mean 0 and standard deviation 1; all 0 where they do not differ. Shape (N,)."""
-    return _standardised(np.array([candidate.score for candidate in candidates], float))
+    """The coarse scores with mean 0 and standard deviation 1, less where they hardly differ. Shape (N,)."""
+    fused = any(candidate.signals for candidate in candidates)
+    scores = np.array([candidate.score for candidate in candidates], float)
+    return _standardised(scores, _LEAST_FUSED if fused else _LEAST_RAW)
 
 
 def design(table: Table) -> dict[str, NDArray[np.float64]]:
@@ -105,10 +109,10 @@ def _prepared(name: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
     return out
 
 
-def _standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _standardised(values: NDArray[np.float64], least: float = _FLAT) -> NDArray[np.float64]:
     centred = values - values.mean() if len(values) else values
-    deviation = centred.std() if len(values) else 0.0
-    return np.asarray(centred / deviation) if deviation > _FLAT else np.zeros(len(values))
+    deviation = max(float(centred.std()) if len(values) else 0.0, least)
+    return np.asarray(centred / deviation)
 
 
 def _sigmoid(x: Any) -> Any:

@@ -1,0 +1,233 @@
+"""Fits what the evidence agent trusts: weights per kind of query, when looking pays, how likely an answer is right.
+
+    python -m runs.evidence.fit --root DATA --work FOLDER [--limit N]
+
+Fitted on: grocery's validation queries (tasks 4 and 6), product names against its validation photos, one half of the
+garments (by garment; tasks 0, 3, 7) and synthetic labels (`runs/fusion/printed.py`). The other half of the garments is
+only reported. No test query of grocery is read. Per kind: a conditional logit on windows that hold an answer, weights
+not negative, drawn to zero by L2, so that the coarse order stands where evidence is weak. Then, on folds by product:
+the margin that protects the coarse first, and whether looking won more than it lost by more than noise. Where it did
+not, `look` is false: the agent learns not to look there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from runs.evidence.centre import centre_of_photos
+from runs.evidence.explore import Example, explored, eyes_of
+from runs.evidence.reading import RememberingReader
+from runs.evidence.tasks import Asked, fold_of, load_task, open_listing, open_pool
+from runs.fusion.printed import labels
+from scipy.optimize import minimize  # type: ignore[import-untyped]
+
+from vretrver.policies.evidence.signals import NAMES
+from vretrver.policies.evidence.weights import Weights, probabilities
+from vretrver.types import Query
+
+OUT = Path(__file__).parents[2] / "src/vretrver/policies/evidence/weights.json"
+RIDGE = 4.0  # in windows: a weight of 1 costs as much as four windows at half the probability
+FOLDS = 5
+MARGINS = (0.2, 0.4, 0.7, 1.0)
+NOISE = 1.0  # standard deviations of wins minus losses from which looking is believed to help
+K = 20
+
+
+def main() -> None:
+    options = _arguments()
+    options.work.mkdir(parents=True, exist_ok=True)
+    centre = centre_of_photos()
+    groups = list(_examples(options.root, options.work, centre, options.limit))
+    fit_on = [example for examples, held_out in groups if not held_out for example in examples]
+    kinds = {kind: fitted(of_kind) for kind, of_kind in _by(fit_on, lambda e: e.kind).items()}
+    for asked, of_modality in _by(fit_on, lambda e: e.kind.partition(">")[0]).items():
+        kinds[f"{asked}>*"] = fitted(of_modality)
+    kinds["*"] = fitted(fit_on)
+    for examples, held_out in groups:
+        for kind, of_kind in _by(examples, lambda e: e.kind).items():
+            _report(of_kind, kinds[kind], ("held out" if held_out else "fitted on") + f" {of_kind[0].source}, {kind}")
+    record = {
+        "provenance": {
+            "command": "python -m runs.evidence.fit",
+            "date": date.today().isoformat(),
+            "fitted_on": {examples[0].source: len(examples) for examples, held_out in groups if not held_out},
+        },
+        "kinds": {kind: _plain(weights) for kind, weights in kinds.items()},
+        "centre": [round(float(value), 4) for value in centre],
+    }
+    OUT.write_text(json.dumps(record, indent=1).replace(",\n  ", ", ") + "\n", encoding="utf-8")
+
+
+# ---- examples
+
+
+def _examples(root: Path, work: Path, centre: NDArray[np.float32], limit: int) -> Iterator[tuple[list[Example], bool]]:
+    reader = RememberingReader(work / "read.jsonl")
+    eyes = eyes_of(reader)
+
+    def look(source: str, asked: Sequence[Asked], retriever: Any) -> list[Example]:
+        keep = work / f"{source.replace(' ', '-')}.{retriever.embedder.fingerprint[:8]}.pickle"
+        return explored(source, asked, retriever, eyes, centre, keep, K)
+
+    for name in ("grocery-4", "grocery-6"):
+        task = load_task(root, name, "val")
+        yield look(f"{name} val", _thinned(task.asked, limit), open_pool(task, work / "indexes", reader)), False
+    for name in ("garments-7", "garments-0", "garments-3"):
+        task = load_task(root, name, "test")
+        retriever = open_pool(task, work / "indexes", None)
+        for fold in (0, 1):
+            half = [one for one in task.asked if fold_of(one.group) == fold]
+            yield look(f"{name} half {fold}", _thinned(half, limit // 2), retriever), fold == 1
+    yield look("names to photos", *_names_to_photos(root, work, reader)), False
+    for modality, asked, retriever in _labels(work, reader):
+        yield look(f"labels {modality}", asked, retriever), False
+
+
+def _names_to_photos(root: Path, work: Path, reader: RememberingReader) -> tuple[list[Asked], Any]:
+    """Names of products that ask for their validation photos."""
+    photos: dict[str, list[str]] = {}
+    for path in sorted((root / "mbeir_images/grocery/val").glob("*.jpg")):
+        photos.setdefault(path.stem.rpartition("_")[0].replace("-", " "), []).append(str(path))
+    rows = [{"id": path, "image": path} for paths in photos.values() for path in paths]
+    asked = [Asked(name, Query(name), frozenset(paths), name) for name, paths in photos.items()]
+    return asked, open_listing(rows, work / "indexes" / "val-photos", reader)
+
+
+def _labels(work: Path, reader: RememberingReader) -> Iterator[tuple[str, list[Asked], Any]]:
+    """Drawn labels that differ in a brand, a product or a figure, asked for in words, by picture, and by both."""
+    folder = work / "labels"
+    folder.mkdir(exist_ok=True)
+    files, queries = labels(folder)
+    rows = [{"id": file.name, "image": str(file)} for file in files]
+    retriever = open_listing(rows, work / "indexes" / "labels", reader)
+    for modality, pairs in queries.items():
+        yield modality, [Asked(str(n), q, frozenset(ids), str(n)) for n, (q, ids) in enumerate(pairs)], retriever
+
+
+def _thinned(asked: Sequence[Asked], limit: int) -> list[Asked]:
+    """At most `limit` queries, evenly spread."""
+    return list(asked[:: max(1, -(-len(asked) // limit))])
+
+
+# ---- the model
+
+
+def fitted(examples: Sequence[Example]) -> Weights:
+    """Weights of one kind: the logit on everything, margin and `look` by folds that the logit did not see."""
+    held = [(example, weights) for example, weights in _cross_fitted(examples)]
+    tallies = {margin: _tally([(e, replace(w, margin=margin)) for e, w in held]) for margin in MARGINS}
+    margin = max(MARGINS, key=lambda m: (tallies[m][0] - tallies[m][1] - 0.5 * tallies[m][1], m))
+    wins, losses = tallies[margin]
+    look = wins - losses > NOISE * np.sqrt(wins + losses) and wins - losses >= 3
+    weights = replace(_logit(examples), margin=margin, look=bool(look))
+    slope, offset = _calibrated([(e, replace(w, margin=margin)) for e, w in held], weights.look)
+    print(f"    folds: wins {wins}, losses {losses}, margin {margin}, look {weights.look}")
+    return replace(weights, slope=slope, offset=offset)
+
+
+def _cross_fitted(examples: Sequence[Example]) -> Iterator[tuple[Example, Weights]]:
+    groups = sorted({example.group for example in examples})
+    place = {group: number % FOLDS for number, group in enumerate(np.random.default_rng(0).permutation(groups))}
+    for fold in range(FOLDS):
+        weights = _logit([example for example in examples if place[example.group] != fold])
+        yield from ((example, weights) for example in examples if place[example.group] == fold)
+
+
+def _logit(examples: Sequence[Example]) -> Weights:
+    """Conditional logit of the answer among the candidates, L2 on the signals, nothing negative."""
+    rows = [
+        (np.stack([e.z, *(e.signals[name] for name in NAMES)], 1), e.relevant) for e in examples if e.relevant.any()
+    ]
+    strength = np.array([0.0, *([RIDGE / 2] * len(NAMES))])
+
+    def loss(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        total, slope = float(strength @ w**2), 2 * strength * w
+        for X, relevant in rows:
+            p = probabilities(X @ w)
+            right = p * relevant
+            total -= float(np.log(right.sum() + 1e-12))
+            slope += X.T @ (p - right / (right.sum() + 1e-12))
+        return total, slope
+
+    start = np.array([1.0, *([0.1] * len(NAMES))])
+    bounds = [(0.05, 8.0), *([(0.0, 12.0)] * len(NAMES))]
+    found = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B").x
+    signals = {name: round(float(w), 3) for name, w in zip(NAMES, found[1:], strict=True) if w > 0.01}
+    return Weights(coarse=round(float(found[0]), 3), signals=signals)
+
+
+def first(example: Example, weights: Weights) -> int:
+    """The position that the agent puts first after looking, by the rule of `policy.judged`."""
+    scores = weights.scores(example.signals, example.z)
+    scores[int(example.z.argmax())] += weights.margin * bool(example.z.any())
+    return int(scores.argmax())
+
+
+def _tally(pairs: Sequence[tuple[Example, Weights]]) -> tuple[int, int]:
+    """Queries won and lost at rank 1 against the coarse order; nobody looks where the coarse stage is certain."""
+    wins = losses = 0
+    for example, weights in pairs:
+        if probabilities(weights.coarse * example.z).max() < weights.certain:
+            after, before = example.relevant[first(example, weights)], example.relevant[0]
+            wins, losses = wins + int(after and not before), losses + int(before and not after)
+    return wins, losses
+
+
+def _calibrated(pairs: Sequence[tuple[Example, Weights]], look: bool) -> tuple[float, float]:
+    """Platt's scaling of the probabilities over every candidate of every window, those without an answer included."""
+    x, y = [], []
+    for example, weights in pairs:
+        scores = weights.scores(example.signals, example.z) if look else weights.coarse * example.z
+        p = np.clip(probabilities(scores), 1e-6, 1 - 1e-6)
+        x.append(np.log(p / (1 - p)))
+        y.append(example.relevant)
+    X, Y = np.concatenate(x), np.concatenate(y).astype(float)
+
+    def loss(w: NDArray[np.float64]) -> float:
+        t = w[0] * X + w[1]
+        return float(np.mean(np.logaddexp(0, t) - Y * t) + 1e-3 * (w[0] - 1) ** 2)
+
+    slope, offset = minimize(loss, np.array([1.0, -1.0]), bounds=[(0.1, 3.0), (-6.0, 3.0)]).x
+    return round(float(slope), 3), round(float(offset), 3)
+
+
+def _report(examples: Sequence[Example], weights: Weights, what: str) -> None:
+    used = weights if weights.look else replace(weights, signals={}, margin=0.0)
+    before, ceiling = np.mean([e.relevant[0] for e in examples]), np.mean([e.relevant.any() for e in examples])
+    forced = np.mean([e.relevant[first(e, weights)] for e in examples])
+    wins, losses = _tally([(e, used) for e in examples])
+    print(
+        f"{what}: {len(examples)} queries, ceiling {ceiling:.3f}, coarse {before:.3f}, "
+        f"if looked {forced:.3f}, +{wins} -{losses}, {_plain(weights)}"
+    )
+
+
+def _plain(weights: Weights) -> dict[str, Any]:
+    return asdict(weights)
+
+
+def _by(examples: Sequence[Example], key: Callable[[Example], str]) -> dict[str, list[Example]]:
+    found: dict[str, list[Example]] = {}
+    for example in examples:
+        found.setdefault(key(example), []).append(example)
+    return found
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--root", type=Path, required=True, help="the data in M-BEIR's layout")
+    parser.add_argument("--work", type=Path, required=True, help="where indexes, words read and examples are kept")
+    parser.add_argument("--limit", type=int, default=300, help="queries per task")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
