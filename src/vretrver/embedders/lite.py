@@ -222,7 +222,7 @@ def _read_taught(path: Path, embedder: LiteEmbedder) -> Taught:
         with np.load(path, allow_pickle=False) as arrays:
             stored = {name: arrays[name] for name in arrays.files}
         header = bytes(stored.pop("header")).decode()
-        taught = Taught(**{name: np.asarray(array, np.float32) for name, array in stored.items()})
+        taught = Taught(**stored)
     except Exception as fault:  # np.load raises what zipfile, zlib, ast and struct raise
         raise InvalidInput(f"{path} is not a file that save_taught wrote: {fault}") from fault
     if header != f"{_FORMAT}:{embedder.fingerprint}":

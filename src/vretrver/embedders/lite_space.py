@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vretrver import colours
-from vretrver.embedders.lite_teaching import CODE_DIM, RIDGE, SAMENESS, SHARPNESS, Taught, unit_rows
+from vretrver.embedders import lite_teaching
+from vretrver.embedders.lite_teaching import CODE_DIM, Taught, unit_rows
 from vretrver.embedders.lite_towers import TEXT_DIM, TRUNK_DIM
 
 SLACK = 32  # spread over many numbers, so that int8 storage keeps its resolution for the rest
@@ -225,6 +226,6 @@ def _mixed(
 
 
 def settings() -> str:
-    """Every setting of this module and of teaching that changes a vector, for the fingerprint."""
+    """Every setting that changes a vector, here and in teaching, for the fingerprint."""
     blocks = (SLACK, _BLOCK, BRIDGE_TEMPERATURE, OWN_COLOUR_REMOVED, COLOUR_IN_WORDS, sorted(FEATURES.items()))
-    return repr((MIXES, blocks, CODE_DIM, RIDGE, SAMENESS, SHARPNESS))
+    return repr((MIXES, blocks, lite_teaching.settings()))

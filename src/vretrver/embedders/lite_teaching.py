@@ -6,6 +6,9 @@ more labels than dimensions, captions for instance, the codes become whitened te
 their label's code by ridge regression in which every label counts the same, texts by how close they are to the
 labels. All in closed form: exact, fast, and the same on every run.
 
+What was taught must not disturb what was not: a picture unlike every label's pictures, and a text unlike every label,
+get short codes or none (`FAMILIAR_PICTURE`, `FAMILIAR_TEXT`).
+
 Left out: the networks (frozen) and the space the codes are joined to (`lite_space`).
 """
 
@@ -17,39 +20,51 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from vretrver import colours
+
 CODE_DIM = 128
 RIDGE = 0.3
 SAMENESS = 0.1  # directions in which the labels' texts differ less than this (squared) are not told apart: wording
-SHARPNESS = 10.0  # of the softmax over labels that a text is close to
+SHARPNESS = 15.0  # of the softmax over labels that a text is close to
+# Similarity to the nearest label at which a code starts to count, and at which it counts in full. Between what other
+# collections reach (garments to taught groceries: 95 % under 0.22) and what the same one does (95 % over 0.29).
+FAMILIAR_PICTURE = (0.2, 0.3)
+FAMILIAR_TEXT = (0.2, 0.6)
 
 
 @dataclass(frozen=True)
 class Taught:
-    """What teaching added: a linear map from pictures to codes, and the labels' text coordinates and codes.
+    """What teaching added: a linear map from pictures to codes, and what the labels look and read like.
+
+    "Seen" rows are a picture block of P numbers and 64 of colour.
 
     Args:
         weights, bias: (P + 64, CODE_DIM), (CODE_DIM,): picture to code.
         label_texts: (L, B): text coordinates of the distinct labels, unit rows.
         label_codes: (L, CODE_DIM): their codes.
+        label_pictures: (L, P), float16: mean picture block of each label, unit rows.
     """
 
     weights: NDArray[np.float32]
     bias: NDArray[np.float32]
     label_texts: NDArray[np.float32]
     label_codes: NDArray[np.float32]
+    label_pictures: NDArray[np.float16]
 
     def code_of_picture(self, seen: NDArray[np.float32]) -> NDArray[np.float32]:
         """Codes, shape (N, CODE_DIM), no longer than 1; short where the picture is like nothing that was taught."""
-        return at_most_unit(seen @ self.weights + self.bias)
+        pictures = seen[:, : self.label_pictures.shape[1]]
+        known = _ramp((pictures @ self.label_pictures.T.astype(np.float32)).max(axis=1), FAMILIAR_PICTURE)
+        return at_most_unit(seen @ self.weights + self.bias) * known
 
     def code_of_text(self, said: NDArray[np.float32]) -> NDArray[np.float32]:
         """Codes, shape (N, CODE_DIM), no longer than 1; short where the text is close to no label."""
         close = said @ self.label_texts.T
         shares = np.exp(SHARPNESS * (close - close.max(axis=1, keepdims=True)))
         codes = shares / shares.sum(axis=1, keepdims=True) @ self.label_codes
-        return unit_rows(codes) * np.clip(close.max(axis=1, keepdims=True), 0, 1)
+        return unit_rows(codes) * _ramp(close.max(axis=1), FAMILIAR_TEXT)
 
-    def arrays(self) -> dict[str, NDArray[np.float32]]:
+    def arrays(self) -> dict[str, NDArray[np.floating]]:
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
@@ -71,7 +86,10 @@ def teach(seen: NDArray[np.float32], rows: Sequence[int], label_texts: NDArray[n
     root = np.sqrt(shares)[:, None]
     weights = _ridge((inputs - centre) * root, (targets - mean_code) * root)
     bias = mean_code - centre @ weights
-    return Taught(weights.astype(np.float32), bias.astype(np.float32), label_texts, codes)
+    sums = np.zeros((len(codes), seen.shape[1] - colours.DIM))
+    np.add.at(sums, places, inputs[:, : sums.shape[1]])
+    looks = unit_rows(sums).astype(np.float16)
+    return Taught(weights.astype(np.float32), bias.astype(np.float32), label_texts, codes, looks)
 
 
 def label_codes(label_texts: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -91,6 +109,12 @@ def _ridge(inputs: NDArray[np.float64], targets: NDArray[np.float64]) -> NDArray
     return np.linalg.solve(inputs.T @ inputs + RIDGE * np.eye(width), inputs.T @ targets)
 
 
+def _ramp(similarities: NDArray[np.float32], bounds: tuple[float, float]) -> NDArray[np.float32]:
+    """0 up to the first bound, 1 from the second, a line between: a column (N, 1)."""
+    low, high = bounds
+    return np.clip((similarities - low) / (high - low), 0, 1)[:, None]
+
+
 def unit_rows(rows: NDArray[np.floating]) -> NDArray[np.float32]:
     """Rows scaled to unit length; a row of zeros stays as it is."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
@@ -101,3 +125,8 @@ def at_most_unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rows longer than 1 cut to 1; the rest as they are."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(rows / np.maximum(lengths, 1.0), np.float32)
+
+
+def settings() -> str:
+    """Every setting of teaching that changes a vector, for the fingerprint."""
+    return repr((CODE_DIM, RIDGE, SAMENESS, SHARPNESS, FAMILIAR_PICTURE, FAMILIAR_TEXT))
