@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vretrver.indexes import load_index
-from vretrver.indexes.lance import LanceIndex, Row
+from vretrver.indexes.lance import LanceIndex
 from vretrver.indexes.manifest import Source
+from vretrver.indexes.rows import Row
 from vretrver.indexes.scan import search
 from vretrver.retriever import Retriever
 from vretrver.types import Document, Query

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from conftest import MeanColour
 from vretrver.errors import IndexMismatch, InvalidInput
 from vretrver.indexes import Index, Probe, load_index
-from vretrver.indexes.lance import LanceIndex, Row
+from vretrver.indexes.lance import LanceIndex
 from vretrver.indexes.manifest import Manifest, Source
+from vretrver.indexes.rows import Row
 
 
 def row(name: str, text: str | None = None, axis: int = 0, path: str | None = None, **metadata: Any) -> Row:

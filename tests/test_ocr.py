@@ -51,7 +51,12 @@ def test_a_picture_without_words(reader: Reader) -> None:
 
 
 def test_only_trusted_lines_are_kept() -> None:
-    lines = [Line("MILK", (0, 0, 1, 1), 0.95), Line("~;l|", (0, 0, 1, 1), 0.3), Line("", (0, 0, 1, 1), 0.9)]
+    lines = [
+        Line("MILK", (0, 0, 1, 1), 0.95),
+        Line("~;l|", (0, 0, 1, 1), 0.3),
+        Line("", (0, 0, 1, 1), 0.9),
+        Line("O", (0, 0, 1, 1), 0.9),
+    ]
     assert printed_text(lines) == "MILK"
 
 

@@ -21,6 +21,7 @@ from vretrver.indexes.words import MAX_TOKENS, WordIndex, tokens
         ("the kites of a city", ["kite", "city"]),
         ("two cities", ["two", "city"]),
         ("glass bus", ["glass", "bus"]),
+        ("vitamin C, 3 x B12", ["vitamin", "3", "b12", "12"]),
         ("東京都", ["東京", "京都"]),
         ("  \n ,;%", []),
     ],

@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from vretrver.embedders import Embedder, Teachable, checked, load_embedder
 from vretrver.errors import ImageError, IndexMismatch, InvalidInput, MissingExtra, MissingPath
 from vretrver.indexes import embedder_of
-from vretrver.indexes.lance import LanceIndex, Row, Stamp
+from vretrver.indexes.lance import LanceIndex
 from vretrver.indexes.manifest import NAME as MANIFEST
 from vretrver.indexes.manifest import Source
+from vretrver.indexes.rows import Row, Stamp
 from vretrver.listing import Entry, Listing, printable, read_source
 from vretrver.types import Document, ImageRef
 

@@ -85,8 +85,15 @@ class Reader:
 
 
 def printed_text(lines: Sequence[Line], trusted: float = TRUSTED) -> str:
-    """The words worth keeping, one line of print per line of text; empty if there are none."""
-    return "\n".join(line.text for line in lines if line.score >= trusted and line.text)
+    """The words worth keeping, one line of print per line of text; empty if there are none.
+
+    A line of a single letter is left out: on pictures without print that is what seams and logos are read as.
+    """
+    return "\n".join(line.text for line in lines if line.score >= trusted and _says_something(line.text))
+
+
+def _says_something(text: str) -> bool:
+    return sum(char.isalnum() for char in text) > 1 or "%" in text
 
 
 def _line(corners: Sequence[Sequence[float]], text: Any, score: Any, scale: float) -> Line:

@@ -19,7 +19,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -32,57 +32,15 @@ from numpy.typing import NDArray
 from vretrver.errors import IndexMismatch, InvalidInput, StorageError
 from vretrver.indexes import Probe, Scores, cache, filters, scan
 from vretrver.indexes.manifest import Manifest, Source, storage_errors, sync
+from vretrver.indexes.rows import COLOURS, LISTED, STAMPED, Row, Stamp, fixed, matrix, schema, stamps_to_arrow, to_arrow
 from vretrver.indexes.words import WordIndex, tokens
 from vretrver.types import Document, ImageRef
 
 if TYPE_CHECKING:
     from vretrver.embedders import Embedder
 
-COLOURS = 64  # vretrver.colours.DIM; a literal so that opening an index does not load the module
 _TABLE = "documents"
 _UNFINISHED = ("write.lock", f"{_TABLE}.lance", ".manifest.json.new")  # what a killed `create` leaves
-_LISTED = ["id", "text", "path", "source", "printed", "metadata"]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One document as it is stored.
-
-    Args:
-        id: unique in the index.
-        path: posix path of the picture from its source's root (absolute if outside); None for a text alone.
-        source: position in the manifest's sources.
-        vector: float32, shape (D,); features: float16, shape (F,), or None when the embedder has none.
-        thumbnail: JPEG bytes; colours: descriptor, shape (64,); None without a picture.
-        size, mtime_ns, digest: the picture file's stamp; caption: a digest of text and metadata.
-        printed: words read off the picture; None when it has not been read yet.
-    """
-
-    id: str
-    text: str | None
-    path: str | None
-    source: int
-    vector: NDArray[np.float32]
-    metadata: Mapping[str, Any]
-    features: NDArray[np.float16] | None = None
-    thumbnail: bytes | None = None
-    colours: NDArray[np.float32] | None = None
-    size: int = 0
-    mtime_ns: int = 0
-    digest: str = ""
-    caption: str = ""
-    printed: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """What a stored row was made from; a file that still has it is not opened again."""
-
-    source: int
-    size: int
-    mtime_ns: int
-    digest: str
-    caption: str
 
 
 class LanceIndex:
@@ -123,7 +81,7 @@ class LanceIndex:
         index = cls(folder, Manifest(embedder.name, embedder.fingerprint, embedder.dim, features))
         with index._locked(), storage_errors(folder):
             shutil.rmtree(folder / f"{_TABLE}.lance", ignore_errors=True)
-            table = index._connection().create_table(_TABLE, schema=index._schema())
+            table = index._connection().create_table(_TABLE, schema=index._schema)
             index._acknowledge(index.manifest.at(table.version))
         return index
 
@@ -228,7 +186,7 @@ class LanceIndex:
 
     def stamps(self) -> dict[str, Stamp]:
         """What each stored row was made from, by id."""
-        columns = ["id", "source", "size", "mtime_ns", "digest", "caption"]
+        columns = ["id", *STAMPED]
         return {row.pop("id"): Stamp(**row) for batch in self._select(columns) for row in batch.to_pylist()}
 
     def unread(self) -> list[tuple[str, str]]:
@@ -283,7 +241,7 @@ class LanceIndex:
         if twice:
             raise InvalidInput(f"ids must be unique in a batch; repeated: {', '.join(sorted(twice)[:5])}")
         if rows:
-            self._merge(self._arrow(rows), insert=True)
+            self._merge(to_arrow(rows, self._schema), insert=True)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Remove rows by id; ids that are not there are no error. Acknowledged when this returns."""
@@ -299,10 +257,7 @@ class LanceIndex:
 
     def restamp(self, stamps: Mapping[str, Stamp]) -> None:
         """Keep new stamps of files whose content is as before."""
-        columns = ("source", "size", "mtime_ns", "digest", "caption")
-        data = {name: [getattr(stamp, name) for stamp in stamps.values()] for name in columns}
-        table = pa.table({"id": list(stamps), **data})
-        self._merge(table.cast(pa.schema([self._schema().field(name) for name in table.column_names])))
+        self._merge(stamps_to_arrow(stamps, self._schema))
 
     def revector(self, vectors: Iterable[tuple[Sequence[str], NDArray[np.float32]]], manifest: Manifest) -> None:
         """Replace vectors and take the manifest that goes with them, all at once: a cut leaves everything as it was.
@@ -314,7 +269,7 @@ class LanceIndex:
         with storage_errors(self.folder):
             table = self._latest()
             for ids, batch in vectors:
-                data = pa.table({"id": list(ids), "vector": _fixed(batch.astype(np.float32), pa.float32())})
+                data = pa.table({"id": list(ids), "vector": fixed(batch, np.float32)})
                 table.merge_insert("id").when_matched_update_all().execute(data)
             self._acknowledge(manifest.at(table.version))
 
@@ -398,13 +353,17 @@ class LanceIndex:
             ) from fault
 
     def _collected(self) -> cache.Snapshot:
-        batches = list(self._select([*_LISTED, "vector", "colours"]))
-        table = pa.Table.from_batches(batches) if batches else self._schema().empty_table()
+        batches = list(self._select([*LISTED, "vector", "colours"]))
+        table = pa.Table.from_batches(batches) if batches else self._schema.empty_table()
         table = table.sort_by("id").combine_chunks()
         texts = zip(table["text"].to_pylist(), table["printed"].to_pylist(), strict=True)
         words = WordIndex.build("\n".join(part for part in pair if part) for pair in texts)
-        return cache.Snapshot(_matrix(table, "vector", self.dim), _matrix(table, "colours", COLOURS), words,
-                              table.select(_LISTED))  # fmt: skip
+        vectors, colours = matrix(table["vector"], self.dim), matrix(table["colours"], COLOURS)
+        return cache.Snapshot(vectors, colours, words, table.select(LISTED))
+
+    @property
+    def _schema(self) -> pa.Schema:
+        return schema(self.dim, self.manifest.features)
 
     @cached_property
     def _roots(self) -> list[Path]:
@@ -437,54 +396,6 @@ class LanceIndex:
         path = record["path"]
         image = None if path is None else ImageRef(path=self.located(path, record["source"]))
         return Document(record["id"], record["text"], image, record["printed"], json.loads(record["metadata"]))
-
-    def _schema(self) -> pa.Schema:
-        features = [pa.field("features", pa.list_(pa.float16(), self.manifest.features))] * bool(self.manifest.features)
-        return pa.schema(
-            [
-                pa.field("id", pa.string(), nullable=False),
-                pa.field("text", pa.string()),
-                pa.field("path", pa.string()),
-                pa.field("source", pa.int32()),
-                pa.field("printed", pa.string()),
-                pa.field("metadata", pa.string()),
-                pa.field("thumbnail", pa.binary()),
-                pa.field("vector", pa.list_(pa.float32(), self.dim)),
-                *features,
-                pa.field("colours", pa.list_(pa.float32(), COLOURS)),
-                pa.field("size", pa.int64()),
-                pa.field("mtime_ns", pa.int64()),
-                pa.field("digest", pa.string()),
-                pa.field("caption", pa.string()),
-            ]
-        )
-
-    def _arrow(self, rows: Sequence[Row]) -> pa.Table:
-        blank = np.zeros(COLOURS, np.float32)
-        colours = np.stack([blank if row.colours is None else row.colours for row in rows])
-        data: dict[str, Any] = {
-            name: [getattr(row, name) for row in rows]
-            for name in ("id", "text", "path", "source", "thumbnail", "size", "mtime_ns", "digest", "caption")
-        }
-        data["printed"] = ["" if row.path is None else row.printed for row in rows]
-        data["metadata"] = [json.dumps(dict(row.metadata), ensure_ascii=False) for row in rows]
-        data["vector"] = _fixed(np.stack([row.vector for row in rows]).astype(np.float32), pa.float32())
-        data["colours"] = _fixed(colours.astype(np.float32), pa.float32())
-        if self.manifest.features:
-            kept = np.stack([row.features for row in rows if row.features is not None]).astype(np.float16)
-            data["features"] = _fixed(kept, pa.float16())
-        return pa.table(data, schema=self._schema())
-
-
-def _fixed(matrix: NDArray[Any], kind: Any) -> pa.Array:
-    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(matrix).ravel(), kind), matrix.shape[1])
-
-
-def _matrix(table: pa.Table, column: str, width: int) -> NDArray[np.float32]:
-    if not table.num_rows:
-        return np.zeros((0, width), np.float32)
-    flat = table[column].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return np.asarray(flat.reshape(-1, width), np.float32)
 
 
 def _among(ids: Sequence[str]) -> str:

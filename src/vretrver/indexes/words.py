@@ -29,10 +29,11 @@ _MOST_PARTIAL = 64
 _TOKEN = re.compile(r"\d+(?:[.,:/\-]\d+)+(?:\s?%)?|\d+\s?%|(?:[^\W\d_]|\d(?!\d{0,30}[.,:/\-]\d))+|\d+")
 _RUNS = re.compile(r"\d+|[^\W\d_]+")
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+# Function words, and words that only point at what is shown.
 _FUNCTION_WORDS = """
     a an and are as at be but by can do does for from has have how i in into is it its me my of on or our same show so
     that the their them then there these they this those to us was we were what when where which who why will with you
-    your find photo picture image"""
+    your find photo picture image product item thing"""
 _STOP = frozenset(_FUNCTION_WORDS.split())
 
 
@@ -60,7 +61,12 @@ def _folded(text: str) -> str:
 @lru_cache(maxsize=1 << 17)
 def _forms(token: str) -> tuple[str, ...]:
     """What a piece of text is searched by. Kept: a collection's words come again and again."""
-    return tuple(form[:_MAX_LENGTH] for form in _spelled(token) if form not in _STOP)
+    return tuple(form[:_MAX_LENGTH] for form in _spelled(token) if form not in _STOP and not _is_letter(form))
+
+
+def _is_letter(form: str) -> bool:
+    """A single letter says nothing on its own, unless it is a character of a script that writes words so."""
+    return len(form) == 1 and form.isalpha() and not _CJK.match(form)
 
 
 def _spelled(token: str) -> list[str]:
