@@ -43,3 +43,10 @@ def test_hostile_text_takes_no_time(hostile: str) -> None:
     started = time.process_time()
     note_of(hostile, 1, 1)
     assert time.process_time() - started < 1
+
+
+def test_what_is_said_twice_is_noted_once() -> None:
+    assert (
+        note_of("(1): reads 5. So (1) leads.</think>\n<think>(1): reads 5. Done.", 1, 1)
+        == "(1): reads 5. So (1) leads."
+    )

@@ -21,7 +21,8 @@ def note_of(words: str, candidate: int, image: int) -> str:
         image: its picture's number: "image 2".
     """
     said = _TAG.sub(" ", _BLOCK.sub(" ", words))
-    sentences = [" ".join(sentence.split()) for sentence in _END.split(said)]
+    # An agent often repeats itself from turn to turn; the note says it once.
+    sentences = list(dict.fromkeys(" ".join(sentence.split()) for sentence in _END.split(said)))
     sentences = [sentence for sentence in sentences if sentence]
     named = [sentence for sentence in sentences if _names(sentence, candidate, image)]
     return _cut(" ".join(named or sentences))
