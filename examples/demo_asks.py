@@ -21,7 +21,7 @@ from vretrver import Document, ImageRef, Query
 
 SHELF_SIZE = (2400, 1600)
 SHELVES, PER_SHELF = 8, 6
-MOST_SHELF_ASKS = 20
+MOST_SHELF_ASKS = 12
 CAMERAS = (
     "instamatic-camera",
     "instant-camera",
@@ -65,8 +65,8 @@ class Ask:
 
     @property
     def title(self) -> str:
-        shown = self.image.stem.replace("-", " ") if self.image else ""
-        return self.text or f"Where is this {shown}?"
+        shown = self.image.stem.replace("-", " ").replace("_", " ") if self.image else ""
+        return self.text or f"Find: {shown}"
 
     @property
     def query(self) -> Query:

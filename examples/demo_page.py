@@ -17,6 +17,7 @@ from vretrver.viewer.page import content_policy, stylesheet
 from vretrver.viewer.pictures import Pictures, box_key
 
 SHOWN = 4
+MAX_NOTE = 260
 
 STYLE = Path(__file__).with_name("demo.css").read_text(encoding="utf-8")
 
@@ -78,7 +79,7 @@ GROUPS = (
     (
         "better",
         "Looking changed the answer",
-        "The coarse stage compares whole pictures. What decides here is small, and the agent had to zoom in.",
+        "The coarse stage compares whole pictures. What decides here is small, and the agent had to look closer.",
     ),
     ("closer", "Looking brought the answer closer", "Not far enough: it is not the first yet."),
     (
@@ -167,18 +168,19 @@ def _decisive(story: Told, pictures: Pictures) -> str:
     found = decisive_look(story)
     if found is None:
         return ""
-    crops = pictures.get(found.image, {}).get("crops", {})
-    url = crops.get(box_key(found.box)) if found.box else None
-    picture = f'<img src="{url}" alt="The part the agent looked at">' if url else ""
-    said = "the decisive look" if story.outcome == "better" else "a look"
+    entry = pictures.get(found.image, {})
+    url = entry.get("crops", {}).get(box_key(found.box)) if found.box else entry.get("whole")
+    picture = f'<img src="{url}" alt="What the agent looked at">' if url else ""
+    label = "The decisive look" if story.outcome == "better" else "A look"
+    note = found.note if len(found.note) <= MAX_NOTE else found.note[:MAX_NOTE].rsplit(" ", 1)[0] + " …"
     return (
-        f'<div class="decided"><p class="label">{said.capitalize()}</p><figure>{picture}'
-        f"<figcaption>{_text(found.note)}</figcaption></figure></div>"
+        f'<div class="decided"><p class="label">{label}</p><figure>{picture}'
+        f"<figcaption>{_text(note)}</figcaption></figure></div>"
     )
 
 
 def decisive_look(story: Told) -> Evidence | None:
-    """The last crop that was shown of the result that came first, else of any result; None without a look."""
+    """A look at the result that came first, a crop before the whole, else at the next that was looked at; or None."""
     for result in story.ranking.results:
         looks = [evidence for evidence in result.evidence if evidence.box is not None] or list(result.evidence)
         if looks:

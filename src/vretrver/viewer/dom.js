@@ -63,7 +63,8 @@ function folded(summary, attributes, build) {
   return details;
 }
 
+// Long text with its rest folded away; a rest too short to be worth a click is not.
 function clipped(text, limit) {
-  if (text.length <= limit) return [text];
+  if (text.length <= limit * 1.25) return [text];
   return [text.slice(0, limit), "… ", folded(`${number(text.length - limit)} more characters`, { class: "rest" }, () => h("span", null, text.slice(limit)))];
 }

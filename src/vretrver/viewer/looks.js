@@ -31,12 +31,18 @@ function viewsByIndex(trace) {
   return views;
 }
 
+// Where a thought goes from candidate to candidate, "(3): ...", each gets a paragraph of its own.
+function passagesOf(text) {
+  const passages = text.split(/(?=\(\d{1,3}\): )/).map((passage) => passage.trim()).filter(Boolean);
+  return passages.length > 2 && passages.length < 60 ? passages : [text];
+}
+
 function drawTurn(ranking, trace, views, turn, index) {
   const body = h("div", { class: "turn-body" });
   for (const part of segmentsOf(string(turn.text))) {
     if (part.kind === "tool_call") continue; // drawn from the parsed call, or as refused text below
     if (part.kind === "answer") body.append(drawAnswer(ranking, trace, part.text));
-    else body.append(h("p", { class: part.kind === "think" ? "think" : "loose" }, clipped(part.text, 4000)));
+    else for (const passage of passagesOf(part.text)) body.append(h("p", { class: part.kind === "think" ? "think" : "loose" }, clipped(passage, 4000)));
   }
   if (turn.call) body.append(drawCall(ranking, views, object(turn.call)));
   else for (const part of segmentsOf(string(turn.text))) if (part.kind === "tool_call") body.append(h("pre", { class: "raw" }, clipped(part.text, 2000)));

@@ -52,7 +52,7 @@ function drawEvidence(ranking, result, item) {
   const own_ = item.image === result.image;
   return h("li", null,
     own_ && box ? cropped(ranking, result.ref, box, "The part it looked at", "crop small") : null,
-    h("span", { class: "note" }, clipped(string(item.note) || "Looked, and said nothing of it.", 500)));
+    h("span", { class: "note" }, clipped(string(item.note) || "Looked, and said nothing of it.", 240)));
 }
 
 function more(result) {
