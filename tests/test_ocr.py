@@ -50,6 +50,12 @@ def test_a_picture_without_words(reader: Reader) -> None:
     assert reader.read(Image.new("RGB", (1, 1))) == []
 
 
+def test_a_glance_finds_the_same_print_and_leaves_the_rest() -> None:
+    hasty = Reader(glance_first=True)
+    assert "20391" in tokens(printed_text(hasty.read(label("INVOICE 20391"))))
+    assert hasty.read(Image.new("RGB", (300, 200), "teal")) == []
+
+
 def test_only_trusted_lines_are_kept() -> None:
     lines = [
         Line("MILK", (0, 0, 1, 1), 0.95),

@@ -100,7 +100,7 @@ def build_index(
     from vretrver.ocr import Reader
 
     started = time.monotonic()
-    reader = Reader() if ocr else None
+    reader = Reader(glance_first=True) if ocr else None
     found = read_source(source, listing, image_root, outside)
     index, model = _opened(Path(destination), embedder)
     report = IngestReport(skipped=found.skipped, warnings=found.warnings)
@@ -296,7 +296,7 @@ def _read_words(index: LanceIndex, report: IngestReport, progress: bool, reader:
     if not waiting:
         return
     try:
-        reader = reader or Reader()
+        reader = reader or Reader(glance_first=True)
     except MissingExtra as fault:
         report.warnings.append(f"words printed in the pictures were not read; {fault}")
         return
