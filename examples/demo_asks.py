@@ -103,23 +103,22 @@ def camera_asks(photos: Sequence[Photo]) -> list[Ask]:
 
 
 def mixed_shelves(
-    goods: Sequence[Photo], folder: Path, size: tuple[int, int], count: int = SHELVES, each: int = PER_SHELF
+    goods: Sequence[Photo], folder: Path, size: tuple[int, int], each: int = PER_SHELF
 ) -> tuple[list[Photo], list[Ask]]:
-    """Shelves that hold six things each, and for things that stand on one shelf only: which shelf is it?"""
+    """Things dealt out to shelves, each to one; and for the first of them by name: which shelf is it on?"""
     where = {"kind": "shelf"}
-    goods = sorted(goods, key=lambda photo: photo.id)
+    dealt = random.Random(0).sample(sorted(goods, key=lambda photo: photo.id), len(goods))
     shelves: list[Photo] = []
-    homes: dict[str, list[str]] = {}
-    for number in range(count):
-        chosen = random.Random(number).sample(goods, min(each, len(goods)))
+    homes: dict[str, str] = {}
+    for number, start in enumerate(range(0, min(len(dealt), SHELVES * each), each)):
+        chosen = dealt[start : start + each]
         tagged = [(photo, _price(photo, place)) for place, photo in enumerate(chosen)]
         shelves.append(_shelf(f"shelf-{number + 1}", tagged, _Place(folder, size, number, where)))
-        for photo in chosen:
-            homes.setdefault(photo.id, []).append(shelves[-1].id)
-    about = "It stands on one of eight shelves, a small part of a large picture."
-    single = [photo for photo in goods if len(homes.get(photo.id, ())) == 1][:MOST_SHELF_ASKS]
+        homes |= {photo.id: shelves[-1].id for photo in chosen}
+    about = f"It stands on one of {len(shelves)} shelves, a small part of a large picture."
+    asked = sorted((photo for photo in dealt if photo.id in homes), key=lambda photo: photo.id)[:MOST_SHELF_ASKS]
     return shelves, [
-        Ask(f"shelf-{p.id}", None, about, frozenset(homes[p.id]), p.path, where, series="shelf") for p in single
+        Ask(f"shelf-{p.id}", None, about, frozenset({homes[p.id]}), p.path, where, series="shelf") for p in asked
     ]
 
 

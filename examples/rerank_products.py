@@ -13,11 +13,11 @@ from vretrver.images import from_pil
 
 def carton(fat: str, colour: str) -> Document:
     """A milk carton whose one difference is printed small."""
-    picture = Image.new("RGB", (900, 1200), "white")
+    picture = Image.new("RGB", (600, 800), "white")
     draw = ImageDraw.Draw(picture)
-    draw.rectangle((0, 0, 900, 330), fill=colour)
-    draw.text((450, 560), "MILK", font=ImageFont.load_default(150), fill="#223", anchor="mm")
-    draw.text((450, 1060), f"{fat} % fat", font=ImageFont.load_default(44), fill="#223", anchor="mm")
+    draw.rectangle((0, 0, 600, 220), fill=colour)
+    draw.text((300, 370), "MILK", font=ImageFont.load_default(100), fill="#223", anchor="mm")
+    draw.text((300, 700), f"{fat} % fat", font=ImageFont.load_default(30), fill="#223", anchor="mm")
     return Document(f"milk-{fat}", "Fresh milk, one litre.", from_pil(picture))
 
 

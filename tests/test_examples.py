@@ -43,7 +43,7 @@ def made_photos(folder: Path, count: int = 4) -> list[Any]:
 def test_the_demo_in_small(tmp_path: Path) -> None:
     demo, asking = import_module("demo"), import_module("demo_asks")
     photos = made_photos(tmp_path / "photos")
-    shelves, asks = asking.mixed_shelves(photos, tmp_path / "photos", (300, 200), count=2)
+    shelves, asks = asking.mixed_shelves(photos, tmp_path / "photos", (300, 200), each=2)
     pictures = asking._bare(photos, ["red", "green"])
     right = frozenset({"shelf-1"})
     asks = [
@@ -65,14 +65,13 @@ def test_the_demo_in_small(tmp_path: Path) -> None:
         assert [result.candidate.rank for result in ranking.results] == [2, 1]
 
 
-def test_a_thing_is_asked_for_if_one_shelf_holds_it(tmp_path: Path) -> None:
+def test_each_thing_stands_on_one_shelf(tmp_path: Path) -> None:
     asking = import_module("demo_asks")
-    photos = made_photos(tmp_path / "photos")
-    shelves, asks = asking.mixed_shelves(photos, tmp_path, (300, 200), count=2, each=2)
+    shelves, asks = asking.mixed_shelves(made_photos(tmp_path / "photos"), tmp_path, (300, 200), each=2)
     assert [shelf.id for shelf in shelves] == ["shelf-1", "shelf-2"]
     assert len({shelf.path.read_bytes() for shelf in shelves}) == 2
-    assert asks
-    assert all(len(ask.right) == 1 for ask in asks)
+    assert [ask.name for ask in asks] == ["shelf-blue", "shelf-green", "shelf-orange", "shelf-red"]
+    assert sorted(next(iter(ask.right)) for ask in asks) == ["shelf-1", "shelf-1", "shelf-2", "shelf-2"]
 
 
 def test_without_the_products_nothing_is_asked_about_them(tmp_path: Path) -> None:

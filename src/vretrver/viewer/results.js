@@ -24,7 +24,7 @@ function card(ranking, result) {
     h("div", { class: "facts" },
       h("p", { class: "standing" }, h("span", { class: "rank" }, number(result.rank)), journey(result)),
       h("h3", { title: result.id }, result.text ? h("span", { class: "caption" }, clipped(result.text, 400)) : baseName(result.id)),
-      result.text ? h("p", { class: "id" }, result.id) : null,
+      result.text || result.id !== baseName(result.id) ? h("p", { class: "id" }, result.id) : null,
       sure(result),
       result.evidence.length ? h("ul", { class: "evidence" }, result.evidence.slice(0, 12).map((item) => drawEvidence(ranking, result, item))) : null,
       more(result)));
