@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vretrver.fusion import SIGNALS, Weights, confidences, fitted, fuse, leads, shaped
+from vretrver.fusion import SIGNALS, Weights, confidences, fitted, fuse, shaped, standing
 from vretrver.types import Candidate, Document, Modality
 
 MODALITIES: tuple[Modality, ...] = ("text", "image", "image,text")
@@ -52,6 +52,7 @@ def test_packaged_weights_are_usable(modality: Modality) -> None:
     assert all(weight > 0 for weight in weights.signals.values())
     assert weights.slope >= 0
     assert weights.lead >= 0
+    assert weights.fade >= 0
 
 
 @pytest.mark.parametrize("size", [100, 1000, 100_000])
@@ -66,10 +67,12 @@ def test_a_rare_exact_figure_outweighs_the_best_vector(size: int) -> None:
     assert total.argmax() == 1
 
 
-def test_leads() -> None:
-    assert leads(np.array([5, 3, 1], np.float32)).tolist() == [2, -2, -4]
-    assert leads(np.array([5], np.float32)).tolist() == [0]
-    assert leads(np.array([], np.float32)).tolist() == []
+def test_where_a_score_stands() -> None:
+    score, lead, rank, one = standing(np.array([5, 3, 1], np.float32)).T.tolist()
+    assert (score, lead, one) == ([5, 3, 1], [2, -2, -4], [1, 1, 1])
+    assert rank == pytest.approx([0, math.log(2), math.log(3)])
+    assert standing(np.array([5], np.float32)).tolist() == [[5, 0, 0, 1]]
+    assert standing(np.array([], np.float32)).shape == (0, 4)
 
 
 @given(st.lists(st.floats(-1e6, 1e6, width=32), max_size=20), st.sampled_from(MODALITIES))

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from PIL.Image import Image as PILImage
 
 from conftest import MeanColour
 from vretrver.errors import IndexMismatch, InvalidInput, StorageError
 from vretrver.indexes import load_index
 from vretrver.indexes.manifest import Manifest
 from vretrver.ingest import IngestReport, build_index
+from vretrver.ocr import Line
 
 Paint = Callable[..., str]
 
@@ -155,6 +157,28 @@ def test_two_sources_share_an_index_unless_their_ids_meet(photos: Path, embedder
     paint("more/red.png", "red")
     with pytest.raises(InvalidInput, match=r"id 'red.png' is in .* already, from .*photos"):
         build_index(more, photos.parent / "p.vr", embedder, ocr=False)
+
+
+def test_reading_stopped_in_the_middle_goes_on_where_it_was(paint: Paint, tmp_path: Path, embedder: MeanColour) -> None:
+    class Reads:
+        def __init__(self, patience: int) -> None:
+            self.left = patience
+
+        def read(self, picture: PILImage) -> list[Line]:
+            if self.left == 0:
+                raise KeyboardInterrupt
+            self.left -= 1
+            return [Line("SALE", (0, 0, 1, 1), 0.9)]
+
+    for number in range(20):
+        paint(f"photos/{number:02}.png")
+    with pytest.raises(KeyboardInterrupt):
+        build_index(tmp_path / "photos", tmp_path / "p.vr", embedder, ocr=Reads(18))
+    assert len(load_index(tmp_path / "p.vr")) == 20, "vectors were acknowledged before any word was read"
+    assert len(load_index(tmp_path / "p.vr").unread()) == 4, "a batch of 16 was"
+    report = build_index(tmp_path / "photos", tmp_path / "p.vr", embedder, ocr=Reads(99))
+    assert (report.unchanged, report.read) == (20, 4)
+    assert load_index(tmp_path / "p.vr").unread() == []
 
 
 KILLED = """

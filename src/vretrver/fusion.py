@@ -11,7 +11,6 @@ nats of matched rarity: a common word adds little, an invoice number outweighs a
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -32,12 +31,14 @@ class Weights:
 
     Args:
         signals: weight by signal name; one that is missing counts nothing.
-        slope, lead, offset: confidence = sigmoid(slope * score + lead * (score - best rival's score) + offset).
+        slope, lead, fade, offset: confidence = sigmoid(slope * score + lead * (score - best rival's score)
+            - fade * log(rank) + offset).
     """
 
     signals: Mapping[str, float]
     slope: float = 1.0
     lead: float = 0.0
+    fade: float = 0.0
     offset: float = -4.0
 
 
@@ -72,12 +73,15 @@ def fuse(
     return total, parts
 
 
-def leads(scores_K: NDArray[np.float32]) -> NDArray[np.float32]:
-    """By how much each score is ahead of the best other one; negative for all but the best. Shape (K,), best first."""
-    rivals = np.full(len(scores_K), scores_K[0] if len(scores_K) else 0, np.float32)
-    if len(scores_K) > 1:
-        rivals[0] = scores_K[1]
-    return np.asarray(scores_K - rivals, np.float32)
+def standing(scores_K: NDArray[np.float32]) -> NDArray[np.float64]:
+    """What confidence is judged by, scores best first: shape (K, 4).
+
+    The score; its lead over the best other one (negative for all but the first); log(rank); 1.
+    """
+    scores = np.asarray(scores_K, np.float64)
+    rivals = np.full(len(scores), scores[0] if len(scores) else 0.0)
+    rivals[:1] = scores[:2][-1:]
+    return np.stack([scores, scores - rivals, np.log(np.arange(1, len(scores) + 1)), np.ones(len(scores))], axis=1)
 
 
 def confidences(candidates: Sequence[Candidate], modality: Modality) -> list[float]:
@@ -89,5 +93,6 @@ def confidences(candidates: Sequence[Candidate], modality: Modality) -> list[flo
     """
     weights = fitted()[modality]
     scores = np.array([candidate.score for candidate in candidates], np.float32)
-    logits = weights.slope * scores + weights.lead * leads(scores) + weights.offset
-    return [1 / (1 + math.exp(-max(-30.0, min(30.0, logit)))) for logit in logits.tolist()]
+    beta = np.array([weights.slope, weights.lead, -weights.fade, weights.offset])
+    logits = np.clip(standing(scores) @ beta, -30, 30)
+    return [float(value) for value in 1 / (1 + np.exp(-logits))]

@@ -26,6 +26,7 @@ from vretrver.indexes.manifest import NAME as MANIFEST
 from vretrver.indexes.manifest import Source
 from vretrver.indexes.rows import Row, Stamp
 from vretrver.listing import Entry, Listing, printable, read_source
+from vretrver.ocr import MAX_SIDE, Reader, Reads, printed_text
 from vretrver.types import Document, ImageRef
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def build_index(
     source: str | os.PathLike[str],
     destination: str | os.PathLike[str],
     embedder: str | Embedder = "lite",
-    ocr: bool | None = None,
+    ocr: bool | Reads | None = None,
     *,
     listing: str | os.PathLike[str] | None = None,
     image_root: str | os.PathLike[str] | None = None,
@@ -87,7 +88,8 @@ def build_index(
         source, listing, image_root, outside: as `vretrver.listing.read_source`.
         destination: the index's folder. Several sources may share one index; each run touches only its own documents.
         embedder: a name or an object; an index that exists must have been built with it.
-        ocr: read printed words afterwards; None does so if the extra is installed, and warns if not.
+        ocr: read printed words afterwards; None does so if the extra is installed, and warns if not. A reader of your
+            own may be passed instead.
         progress: draw progress on stderr when that is a terminal.
         batch: documents per acknowledged write.
 
@@ -97,10 +99,8 @@ def build_index(
         StorageError: the disk is full or read-only, or another process is writing.
         MissingExtra: `ocr` is True and its extra is not installed.
     """
-    from vretrver.ocr import Reader
-
     started = time.monotonic()
-    reader = Reader(glance_first=True) if ocr else None
+    reader = Reader(glance_first=True) if ocr is True else ocr or None
     found = read_source(source, listing, image_root, outside)
     index, model = _opened(Path(destination), embedder)
     report = IngestReport(skipped=found.skipped, warnings=found.warnings)
@@ -287,10 +287,9 @@ class _Vectors:
 # -- printed words ----------------------------------------------------------------------------------------------
 
 
-def _read_words(index: LanceIndex, report: IngestReport, progress: bool, reader: Any, batch: int = 16) -> None:
+def _read_words(index: LanceIndex, report: IngestReport, progress: bool, reader: Reads | None, batch: int = 16) -> None:
     """Read the pictures that have not been read; stop at any time, acknowledged batches stay."""
     from vretrver.images import open_image
-    from vretrver.ocr import MAX_SIDE, Reader, printed_text
 
     waiting = index.unread()
     if not waiting:

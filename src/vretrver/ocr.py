@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from vretrver.errors import MissingExtra
 from vretrver.types import Box
@@ -41,6 +41,12 @@ class Line:
     text: str
     box: Box
     score: float
+
+
+class Reads(Protocol):
+    """Whoever reads print; `Reader` does, and so may any object with this method."""
+
+    def read(self, picture: PILImage) -> list[Line]: ...
 
 
 def available() -> bool:

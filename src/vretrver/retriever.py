@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from vretrver import fusion, ocr
 from vretrver.embedders import Embedder, checked
@@ -20,13 +20,6 @@ from vretrver.types import Candidate, ImageRef, Query
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from PIL.Image import Image as PILImage
-
-
-class Reads(Protocol):
-    """What a retriever needs of an OCR reader; `vretrver.ocr.Reader` is one."""
-
-    def read(self, picture: PILImage) -> list[ocr.Line]: ...
 
 
 class Retriever:
@@ -46,7 +39,7 @@ class Retriever:
         self,
         index: Index,
         embedder: Embedder,
-        reader: Reads | None = None,
+        reader: ocr.Reads | None = None,
         weights: Mapping[str, fusion.Weights] | None = None,
     ) -> None:
         if embedder.dim != index.dim:
