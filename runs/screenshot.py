@@ -30,6 +30,9 @@ def main() -> int:
     parser.add_argument("--dark", action="store_true")
     options = parser.parse_args()
     browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if not options.page.is_file():
+        print(f"screenshot: no such page: {options.page}", file=sys.stderr)
+        return 1
     if browser is None:
         print("screenshot: no chromium on this machine: apt-get install chromium", file=sys.stderr)
         return 1

@@ -46,10 +46,15 @@ function cropped(ranking, ref, box, alt, className = "crop") {
   const whole = wholeOf(ranking, ref);
   if (!whole) return h("span", { class: `${className} missing`, role: "img", "aria-label": `${alt} (no thumbnail)` }, "No thumbnail in this trace");
   const [x0, y0, x1, y1] = box;
+  const width = x1 - x0, height = y1 - y0;
   const src = own(whole.crops, box.join(","));
-  if (isData(src)) return h("img", { class: className, src, alt, width: x1 - x0, height: y1 - y0, loading: "lazy", decoding: "async" });
-  return svg("svg", { class: className, viewBox: `${x0} ${y0} ${x1 - x0} ${y1 - y0}`, role: "img", "aria-label": alt },
-    svg("image", { href: whole.src, width: whole.width, height: whole.height, preserveAspectRatio: "none" }));
+  const picture = isData(src)
+    ? h("img", { class: className, src, alt, width, height, loading: "lazy", decoding: "async" })
+    : svg("svg", { class: className, viewBox: `${x0} ${y0} ${width} ${height}`, role: "img", "aria-label": alt },
+        svg("image", { href: whole.src, width: whole.width, height: whole.height, preserveAspectRatio: "none" }));
+  // Small crops are enlarged to be seen, tall ones kept from filling the screen.
+  picture.style.setProperty("--width", `${Math.round(Math.min(Math.max(width, 280), (380 * width) / height))}px`);
+  return picture;
 }
 
 const area = (box) => `${number(box[2] - box[0])} × ${number(box[3] - box[1])} px`;
