@@ -34,7 +34,7 @@ def photos(paint: Paint, tmp_path: Path) -> Path:
 
 
 def index(photos: Path, embedder: MeanColour, batch: int = 64) -> IngestReport:
-    return build_index(photos, photos.parent / "p.vr", embedder, ocr=False, batch=batch)
+    return build_index(photos, photos.resolve().parent / "p.vr", embedder, ocr=False, batch=batch)
 
 
 def test_what_is_indexed_can_be_read_back(photos: Path, embedder: MeanColour) -> None:
@@ -157,6 +157,17 @@ def test_two_sources_share_an_index_unless_their_ids_meet(photos: Path, embedder
     paint("more/red.png", "red")
     with pytest.raises(InvalidInput, match=r"id 'red.png' is in .* already, from .*photos"):
         build_index(more, photos.parent / "p.vr", embedder, ocr=False)
+
+
+def test_a_tree_that_moved_is_known_again(photos: Path, embedder: MeanColour) -> None:
+    index(photos, embedder)
+    tree = photos.parent.rename(photos.parent.with_name("elsewhere"))
+    red = load_index(tree / "p.vr").documents([2])[0]
+    assert red.image is not None
+    assert red.image.path == str(tree / "photos" / "red.png")
+    assert counts(index(tree / "photos", embedder)) == (0, 0, 3, 0)
+    assert counts(index(tree / "photos" / ".." / "photos", embedder)) == (0, 0, 3, 0)
+    assert len(load_index(tree / "p.vr").manifest.sources) == 1
 
 
 def test_reading_stopped_in_the_middle_goes_on_where_it_was(paint: Paint, tmp_path: Path, embedder: MeanColour) -> None:

@@ -105,7 +105,7 @@ def build_index(
     index, model = _opened(Path(destination), embedder)
     report = IngestReport(skipped=found.skipped, warnings=found.warnings)
     with index.writing():
-        relative = os.path.relpath(found.root, index.folder.absolute())
+        relative = os.path.relpath(found.root, index.folder.resolve())
         place = index.add_source(Source(str(found.origin), str(found.root), relative))
         _Vectors(index, model, place, report, index.stamps()).update(found, progress, batch)
         report.embedding_seconds = time.monotonic() - started

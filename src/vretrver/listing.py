@@ -73,7 +73,7 @@ def read_source(
         InvalidInput: nothing to index in it, or a file of another kind.
         RecordError: an id comes twice, or the listing does not parse at all.
     """
-    place = Path(source).absolute()
+    place = Path(source).resolve()  # so that a folder is known again, however it is spelled
     if not place.exists():
         raise MissingPath(f"no such folder or listing: {source}")
     if image_root is not None and not Path(image_root).is_dir():
@@ -82,7 +82,7 @@ def read_source(
         raise MissingPath(f"no such listing: {captions}")
     listing = _folder(place) if place.is_dir() else _listed(place, image_root, outside)
     if captions is not None:
-        _add_captions(listing, _listed(Path(captions).absolute(), image_root or listing.root, outside))
+        _add_captions(listing, _listed(Path(captions).resolve(), image_root or listing.root, outside))
     if not listing.entries:
         what = f"no pictures in {source} ({', '.join(sorted(EXTENSIONS))})" if place.is_dir() else f"{source} is empty"
         why = f"; {len(listing.skipped)} skipped, such as {': '.join(listing.skipped[0])}" if listing.skipped else ""
@@ -151,7 +151,7 @@ def _listed(file: Path, image_root: str | os.PathLike[str] | None, outside: bool
         raise InvalidInput(
             f"{file} is neither a folder nor a listing; a listing is one of {', '.join(sorted(LISTINGS))}"
         )
-    listing = Listing(file, Path(image_root).absolute() if image_root is not None else file.parent)
+    listing = Listing(file, Path(image_root).resolve() if image_root is not None else file.parent)
     records = list(read_records(file, listing))
     if image_root is None and any("did" in record for _, record in records[:1]):
         listing.root = _pool_root(file, records)

@@ -274,12 +274,12 @@ class LanceIndex:
             self._acknowledge(manifest.at(table.version))
 
     def add_source(self, source: Source) -> int:
-        """Position of a source in the manifest, added if it is new."""
-        origins = [known.origin for known in self.manifest.sources]
-        if source.origin in origins:
-            return origins.index(source.origin)
-        self._acknowledge(replace(self.manifest, sources=(*self.manifest.sources, source)))
-        return len(origins)
+        """Position of a source in the manifest, added if it is new; one that moved with the index is still itself."""
+        sources = self.manifest.sources
+        at = next((at for at, known in enumerate(sources) if known.is_now(source)), len(sources))
+        if sources[at : at + 1] != (source,):
+            self._acknowledge(replace(self.manifest, sources=(*sources[:at], source, *sources[at + 1 :])))
+        return at
 
     def compact(self) -> None:
         """Merge small files and forget table versions older than an hour."""

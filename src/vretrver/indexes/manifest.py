@@ -37,6 +37,13 @@ class Source:
     root: str
     relative: str
 
+    def is_now(self, other: Source) -> bool:
+        """Whether `other` is this source: the same place or, if nothing is left there, where it was beside the index."""
+        if self.origin == other.origin:
+            return True
+        moved = not Path(self.origin).exists() and self.relative == other.relative
+        return moved and Path(self.origin).name == Path(other.origin).name
+
     def resolved(self, index: Path) -> Path:
         """The root where it is now: where it was, or at the same place beside the index."""
         root = Path(self.root)
