@@ -38,7 +38,7 @@ class Source:
     relative: str
 
     def is_now(self, other: Source) -> bool:
-        """Whether `other` is this source: the same place or, if nothing is left there, where it was beside the index."""
+        """Whether `other` is this source: the same place or, if nothing is left there, the same beside the index."""
         if self.origin == other.origin:
             return True
         moved = not Path(self.origin).exists() and self.relative == other.relative
