@@ -99,8 +99,21 @@ def _readable(images: set[ImageRef]) -> Iterator[tuple[ImageRef, tuple[int, int]
             continue
 
 
-def eyes_of(reader: Reads | None) -> Eyes:
-    return Eyes(LiteEmbedder.load(), reader)
+def eyes_of(reader: Reads | None, embedder: LiteEmbedder | None = None) -> Eyes:
+    return Eyes(embedder or LiteEmbedder.load(), reader)
+
+
+def recall(eyes: Eyes, path: Path) -> None:
+    """Take up the sightings of an earlier run: those that depend on pixels and the trunk alone."""
+    if path.exists():
+        with path.open("rb") as file:
+            eyes.sightings.update(pickle.load(file))  # our own file
+
+
+def keep_sightings(eyes: Eyes, path: Path) -> None:
+    kept = {key: value for key, value in eyes.sightings.items() if key[0] in ("look", "detail", "palette", "share")}
+    with path.open("wb") as file:
+        pickle.dump(kept, file)
 
 
 def without(examples: Sequence[Example], names: frozenset[str]) -> list[Example]:

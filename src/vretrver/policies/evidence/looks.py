@@ -61,13 +61,14 @@ class Eyes:
         embedder: turns crops and texts into vectors.
         reader: reads print; None leaves print unread.
 
+    `sightings` holds what is remembered, oldest first, with its size in bytes; experiments keep it across runs.
     Every method raises MissingPath or ImageError for a picture that cannot be read.
     """
 
     def __init__(self, embedder: Sees, reader: Reads | None = None) -> None:
         self._embedder = embedder
         self._reader = reader
-        self._seen: OrderedDict[tuple[Any, ...], tuple[Any, int]] = OrderedDict()
+        self.sightings: OrderedDict[tuple[Any, ...], tuple[Any, int]] = OrderedDict()
         self._bytes = 0
 
     @property
@@ -135,15 +136,15 @@ class Eyes:
         return [ocr.Line(line.text, _moved(line.box, scale, left, top), line.score) for line in found]
 
     def _remember(self, key: tuple[Any, ...], look: Callable[[], _T]) -> _T:
-        if key in self._seen:
-            self._seen.move_to_end(key)
-            return cast(_T, self._seen[key][0])
+        if key in self.sightings:
+            self.sightings.move_to_end(key)
+            return cast(_T, self.sightings[key][0])
         value = look()
         size = value.nbytes if isinstance(value, np.ndarray) else 200
-        self._seen[key] = (value, size)
+        self.sightings[key] = (value, size)
         self._bytes += size
-        while len(self._seen) > REMEMBERED or self._bytes > MOST_BYTES:
-            _, (_, freed) = self._seen.popitem(last=False)
+        while len(self.sightings) > REMEMBERED or self._bytes > MOST_BYTES:
+            _, (_, freed) = self.sightings.popitem(last=False)
             self._bytes -= freed
         return value
 

@@ -98,7 +98,8 @@ class EvidencePolicy:
 
     def judge(self, scene: Scene, seen: Seen) -> Judgement:
         """The ranking that follows from what was seen so far."""
-        table = tabulate(scene.window.candidates, seen, scene.claims, self._eyes, self._centre)
+        candidates, wanted = scene.window.candidates, scene.weights.signals
+        table = tabulate(candidates, seen, scene.claims, self._eyes, centre_F=self._centre, wanted=wanted)
         return judged(scene, table, seen)
 
     def _call(
@@ -110,15 +111,18 @@ class EvidencePolicy:
         if tried == 0:
             numbers = self.selection(scene, conversation, now)
             return ToolCall("select_images", {"target_images": numbers}) if numbers else None
-        return self._enlargement(scene, conversation, seen, now) if tried == 1 and self._eyes.can_read else None
+        return self._enlargement(scene, conversation, seen, now) if tried == 1 and self._reads(scene) else None
+
+    def _reads(self, scene: Scene) -> bool:
+        """Whether print counts for this kind of query, and can be read."""
+        return self._eyes.can_read and not {"said", "print"}.isdisjoint(scene.weights.signals)
 
     def selection(self, scene: Scene, conversation: Conversation, now: Judgement) -> list[int]:
         """Wire numbers of what to look at closely: the candidates that may still win, and print on the query."""
         shown = candidate_pictures(conversation)
         query_shown = any(part.index == 0 for part in _opening(conversation))
-        candidates = scene.window.candidates
-        textual = any(c.document.text or c.document.printed for c in candidates)
-        wants_query = query_shown and (not shown or (self._eyes.can_read and (textual or bool(shown))))
+        reads = self._eyes.can_read and "print" in scene.weights.signals
+        wants_query = query_shown and (reads or (not shown and "named" in scene.weights.signals))
         room = MOST_SELECTED - wants_query
         rivals = [int(at) for at in now.order if int(at) in shown][:room]
         return [*([0] if wants_query else []), *(shown[at].index for at in rivals)]
@@ -195,9 +199,7 @@ def judged(scene: Scene, table: Table, seen: Seen) -> Judgement:
     """Scores to an order. Whom the coarse stage put first keeps the place unless another is clearly ahead."""
     values = design(table)
     scores = scene.weights.scores(values, scene.z)
-    leader = int(scene.z.argmax())
-    held = scores.copy()
-    held[leader] += scene.weights.margin * bool(scene.z.any())
+    held = scores + scene.weights.defence(scene.z)
     order = np.argsort(-held, kind="stable")
     parts = {name: scene.weights.signals.get(name, 0.0) * values[name] for name in values}
     return Judgement(order, held, probabilities(scores), table, parts)

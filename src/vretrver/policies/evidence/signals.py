@@ -15,7 +15,7 @@ A signal is NaN where it was not or cannot be seen. It leaves out how much each 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -85,11 +85,18 @@ class Table:
 
 
 def tabulate(
-    candidates: Sequence[Candidate], seen: Seen, claims: Claims, eyes: Eyes, centre_F: NDArray[np.float32] | None = None
+    candidates: Sequence[Candidate],
+    seen: Seen,
+    claims: Claims,
+    eyes: Eyes,
+    *,
+    centre_F: NDArray[np.float32] | None = None,
+    wanted: Collection[str] = NAMES,
 ) -> Table:
-    """All signals that can be computed from what has been seen. An unreadable picture leaves its signals NaN.
+    """The signals that can be computed from what has been seen. An unreadable picture leaves its signals NaN.
 
     Args:
+        wanted: the signals that count; nobody looks for the others.
         centre_F: what all pictures share, as regions of unrelated photos show it; None takes the window's alone.
 
     Raises:
@@ -99,23 +106,38 @@ def tabulate(
     table = Table({name: np.full(n, np.nan) for name in NAMES}, [()] * n)
     looked = {at: image for at in sorted(seen.glanced | seen.selected) if (image := candidates[at].document.image)}
     close = {at: image for at, image in looked.items() if at in seen.selected}
+    signals: dict[str, Callable[[], NDArray[np.float64]]] = {}
     if claims.pictures:
-        table.values["regions"] = _alike(n, claims.pictures, looked, eyes.regions, centre_F)
-        table.values["details"] = _alike(n, claims.pictures, close, eyes.details, centre_F)
-        alike = _each(n, looked, lambda image: _palettes_alike(claims.pictures, image, eyes))
-        table.values |= {"changed": -alike} if claims.colours else {"palette": alike}
-        texts = {at: c.document.text for at, c in enumerate(candidates) if c.document.image is None and c.document.text}
-        own = [eyes.meanings(picture, seen.query_selected) for picture in claims.pictures] if texts else []
-        for at, text in texts.items():
-            table.values["named"][at] = np.mean([_speaks(rows @ eyes.text_meaning(text)) for rows in own])
+        palette = "changed" if claims.colours else "palette"
+        sign = -1 if claims.colours else 1
+        signals["regions"] = lambda: _alike(n, claims.pictures, looked, eyes.regions, centre_F)
+        signals["details"] = lambda: _alike(n, claims.pictures, close, eyes.details, centre_F)
+        signals[palette] = lambda: sign * _each(n, looked, lambda i: _palettes_alike(claims.pictures, i, eyes))
+        signals["named"] = lambda: _named(candidates, claims.pictures, seen.query_selected, eyes)
     elif claims.text:
-        said = eyes.text_meaning(claims.text)
-        table.values["shown"] = _each(n, looked, lambda image: _speaks(eyes.meanings(image) @ said))
+        text = claims.text
+        signals["shown"] = lambda: _each(n, looked, lambda i: _speaks(eyes.meanings(i) @ eyes.text_meaning(text)))
     if claims.colours:
         names = claims.colours
-        table.values["asked"] = _each(n, looked, lambda image: max(eyes.colour_share(image, name) for name in names))
-    _read(table, candidates, seen, claims, eyes)
+        signals["asked"] = lambda: _each(n, looked, lambda i: max(eyes.colour_share(i, name) for name in names))
+    table.values |= {name: signal() for name, signal in signals.items() if name in wanted}
+    if "said" in wanted or "print" in wanted:
+        _read(table, candidates, seen, claims, eyes)
+    else:
+        table.read = [candidate.document.printed for candidate in candidates]
     return table
+
+
+def _named(
+    candidates: Sequence[Candidate], pictures: Sequence[ImageRef], fine: bool, eyes: Eyes
+) -> NDArray[np.float64]:
+    """How well parts of the query's pictures fit the texts of candidates that are text alone."""
+    values = np.full(len(candidates), np.nan)
+    texts = {at: c.document.text for at, c in enumerate(candidates) if c.document.image is None and c.document.text}
+    own = [eyes.meanings(picture, fine) for picture in pictures] if texts else []
+    for at, text in texts.items():
+        values[at] = np.mean([_speaks(rows @ eyes.text_meaning(text)) for rows in own])
+    return values
 
 
 def _each(n: int, looked: dict[int, ImageRef], signal: Callable[[ImageRef], float]) -> NDArray[np.float64]:

@@ -38,7 +38,8 @@ class Weights:
         signals: weight by signal name; one that is missing counts nothing.
         look: whether looking was found to help; without it the coarse order stands.
         certain: probability of the coarse first from which nobody looks.
-        margin: how much higher another candidate must score to take the coarse first's place.
+        margin, stubborn: how much higher another candidate must score to take the coarse first's place: the margin, and
+            `stubborn` for every standard deviation by which the coarse first leads.
         slope, offset: confidence = sigmoid(slope * logit(probability) + offset).
     """
 
@@ -47,6 +48,7 @@ class Weights:
     look: bool = True
     certain: float = 0.95
     margin: float = 0.5
+    stubborn: float = 0.5
     slope: float = 1.0
     offset: float = -1.0
 
@@ -56,6 +58,14 @@ class Weights:
         for name, weight in self.signals.items():
             total = total + weight * design.get(name, 0.0)
         return np.asarray(total)
+
+    def defence(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What the coarse first is given in advance, 0 for all others, shape (N,); nothing where none is first."""
+        advance = np.zeros(len(z))
+        if len(z) > 1 and z.any():
+            second, best = np.sort(z)[-2:]
+            advance[int(z.argmax())] = self.margin + self.stubborn * (best - second)
+        return advance
 
     def confidence(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
         """How likely each candidate answers at all, shape (N,): the window may hold no answer."""
