@@ -78,8 +78,8 @@ class Query:
     instruction: str | None = None
 
     def __post_init__(self) -> None:
-        single = isinstance(self.images, str | bytes | PathLike | ImageRef)
-        sources = (self.images,) if single else tuple(self.images)
+        given: Any = self.images
+        sources = (given,) if isinstance(given, str | bytes | PathLike | ImageRef) else given
         object.__setattr__(self, "images", tuple(ImageRef.of(source) for source in sources))
         object.__setattr__(self, "text", (self.text or "").strip() or None)
         if self.text is None and not self.images:

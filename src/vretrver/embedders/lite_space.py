@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,7 +107,8 @@ class Space:
     @classmethod
     def load(cls, path: Path) -> Space:
         with np.load(path, allow_pickle=False) as arrays:
-            return cls(**{name: np.asarray(arrays[name], np.float32) for name in cls.array_names()})
+            stored: dict[str, Any] = {name: np.asarray(arrays[name], np.float32) for name in cls.array_names()}
+        return cls(**stored)
 
     @classmethod
     def array_names(cls) -> list[str]:
@@ -186,12 +188,12 @@ class Space:
             "learned_said": said_code,
             "colour": np.where(parts.has_picture > 0, own, COLOUR_IN_WORDS * parts.named * parts.has_text),
         }
-        return {name: _BLOCK * block for name, block in blocks.items()}
+        return {name: np.asarray(_BLOCK * block, np.float32) for name, block in blocks.items()}
 
     def _query_blocks(self, parts: Parts) -> dict[str, NDArray[np.float32]]:
         named = parts.named * parts.has_text
         own = parts.colours * parts.has_picture
-        names_colour = named.any(axis=1)
+        names_colour = np.asarray(named.any(axis=1))
         kinds = np.where(parts.has_text[:, 0] > 0, np.where(parts.has_picture[:, 0] > 0, 2 + names_colour, 0), 1)
         texts, pictures = self.said(parts.text) * parts.has_text, self.shown(parts.trunk) * parts.has_picture
         shown_code, said_code = self._codes(parts)

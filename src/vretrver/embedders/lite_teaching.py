@@ -105,14 +105,14 @@ def _ridge(inputs: NDArray[np.float64], targets: NDArray[np.float64]) -> NDArray
     """argmin_W |inputs W - targets|^2 + RIDGE |W|^2, through whichever Gram matrix is smaller."""
     examples, width = inputs.shape
     if examples < width:
-        return inputs.T @ np.linalg.solve(inputs @ inputs.T + RIDGE * np.eye(examples), targets)
+        return np.asarray(inputs.T @ np.linalg.solve(inputs @ inputs.T + RIDGE * np.eye(examples), targets))
     return np.linalg.solve(inputs.T @ inputs + RIDGE * np.eye(width), inputs.T @ targets)
 
 
 def _ramp(similarities: NDArray[np.float32], bounds: tuple[float, float]) -> NDArray[np.float32]:
     """0 up to the first bound, 1 from the second, a line between: a column (N, 1)."""
     low, high = bounds
-    return np.clip((similarities - low) / (high - low), 0, 1)[:, None]
+    return np.asarray(np.clip((similarities - low) / (high - low), 0, 1)[:, None], np.float32)
 
 
 def unit_rows(rows: NDArray[np.floating]) -> NDArray[np.float32]:

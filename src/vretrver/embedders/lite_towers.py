@@ -85,4 +85,4 @@ def _session(path: Path) -> Any:
 
 def _pixels(picture: PILImage) -> NDArray[np.float32]:
     square = picture.convert("RGB").resize((PIXELS, PIXELS), resample=_BICUBIC, reducing_gap=2.0)
-    return (np.asarray(square, np.float32).transpose(2, 0, 1) - 127) / 128
+    return (np.asarray(square, np.float32).transpose(2, 0, 1) - np.float32(127)) / np.float32(128)
