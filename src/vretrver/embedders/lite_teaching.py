@@ -106,7 +106,7 @@ def _ridge(inputs: NDArray[np.float64], targets: NDArray[np.float64]) -> NDArray
     examples, width = inputs.shape
     if examples < width:
         return np.asarray(inputs.T @ np.linalg.solve(inputs @ inputs.T + RIDGE * np.eye(examples), targets))
-    return np.linalg.solve(inputs.T @ inputs + RIDGE * np.eye(width), inputs.T @ targets)
+    return np.asarray(np.linalg.solve(inputs.T @ inputs + RIDGE * np.eye(width), inputs.T @ targets), np.float64)
 
 
 def _ramp(similarities: NDArray[np.float32], bounds: tuple[float, float]) -> NDArray[np.float32]:
