@@ -155,6 +155,7 @@ class _Examples:
     ) -> tuple[NDArray[np.float16], list[str]]:
         """Features, shape (N, F), and labels of all examples that can still be found."""
         import numpy as np
+        from tqdm import tqdm
 
         rows: list[NDArray[np.float16]] = []
         texts: list[str] = []
@@ -163,13 +164,13 @@ class _Examples:
                 if ("id", name) in self.labels:
                     rows.append(features_F)
                     texts.append(self.labels[("id", name)])
-        for (kind, item), label in self.labels.items():
-            if kind == "path":
-                try:
-                    rows.append(model.features([Document(item, image=ImageRef(path=item))])[0])
-                    texts.append(label)
-                except (ImageError, MissingPath) as fault:
-                    skipped.append((item, str(fault)))
+        outside = [(item, label) for (kind, item), label in self.labels.items() if kind == "path"]
+        for item, label in tqdm(outside, unit="image", desc="opening", disable=None if outside else True):
+            try:
+                rows.append(model.features([Document(item, image=ImageRef(path=item))])[0])
+                texts.append(label)
+            except (ImageError, MissingPath) as fault:
+                skipped.append((item, str(fault)))
         width = index.manifest.features
         return (np.stack(rows) if rows else np.zeros((0, width), np.float16)), texts
 
