@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -67,6 +69,13 @@ def test_a_link_out_of_the_folder_is_not_followed(photos: Path, paint: Paint) ->
     assert "in.png" in ids(listing)
     assert listing.skipped == [("out.png", "a link out of the folder")]
     assert not any(name.startswith("elsewhere") for name in ids(listing))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not allow such names")
+def test_a_name_that_is_no_text_is_skipped_and_can_be_printed(photos: Path) -> None:
+    (photos / "b.png").rename(photos / os.fsdecode(b"b\xff.png"))
+    (where, reason), *rest = read_source(photos).skipped
+    assert (where, reason, rest) == ("b?.png", "the name is not UTF-8", [])
 
 
 def test_a_listing_of_the_folder_adds_captions(photos: Path, tmp_path: Path) -> None:
