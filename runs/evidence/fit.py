@@ -39,8 +39,10 @@ T = TypeVar("T")
 OUT = Path(__file__).parents[2] / "src/vretrver/policies/evidence/weights.json"
 RIDGE = 4.0  # in windows: a weight of 1 costs as much as four windows at half the probability
 FOLDS = 5
-WORTH = 2.0  # queries that a further signal must win on the folds
-MARGINS = (0.2, 0.5, 1.0)
+WORTH = 1.5  # queries that a further signal must win on the folds
+# Signals that only make sense together: another colour of the same thing is alike in its parts and unlike in colour.
+TOGETHER = (("regions", "details"), ("asked", "changed", "regions"), ("palette", "regions"), ("print", "regions"))
+MARGINS = (0.0, 0.2, 0.5)
 NOISE = 1.0  # standard deviations of wins minus losses from which looking is believed to help
 STUBBORN = (0.0, 0.5)
 TAUGHT_PHOTOS = 5
@@ -100,8 +102,11 @@ def _examples(root: Path, work: Path, centre: NDArray[np.float32], limit: int) -
         keep = work / f"{name}-taught.{taught.fingerprint[:8]}.pickle"
         yield explored(f"{name} val taught", asked, retriever, eyes_taught, centre, keep, K)
     yield look("names to photos", *_names_to_photos(root, work, reader))
-    for modality, asked, retriever in _labels(work, reader):
+    for modality, asked, retriever in _labels(work, "labels", reader):
         yield look(f"labels {modality}", asked, retriever)
+    # Where nobody read the pictures beforehand, as in reranking loose files, print is news to the agent.
+    for modality, asked, retriever in _labels(work, "unread labels", None):
+        yield look(f"unread labels {modality}", asked, retriever)
     for name in ("garments-7", "garments-3", "garments-0"):
         task = load_task(root, name, "test")
         half = [one for one in task.asked if fold_of(one.group) == 0]
@@ -131,13 +136,13 @@ def _names_to_photos(root: Path, work: Path, reader: RememberingReader) -> tuple
     return asked, open_listing(rows, work / "indexes" / "val-photos", reader)
 
 
-def _labels(work: Path, reader: RememberingReader) -> Iterator[tuple[str, list[Asked], Any]]:
+def _labels(work: Path, name: str, reader: RememberingReader | None) -> Iterator[tuple[str, list[Asked], Any]]:
     """Drawn labels that differ in a brand, a product or a figure, asked for in words, by picture, and by both."""
     folder = work / "labels"
     folder.mkdir(exist_ok=True)
     files, queries = labels(folder)
     rows = [{"id": file.name, "image": str(file)} for file in files]
-    retriever = open_listing(rows, work / "indexes" / "labels", reader)
+    retriever = open_listing(rows, work / "indexes" / name.replace(" ", "-"), reader)
     for modality, pairs in queries.items():
         yield modality, [Asked(str(n), q, frozenset(ids), str(n)) for n, (q, ids) in enumerate(pairs)], retriever
 
@@ -154,11 +159,11 @@ def fitted(examples: Sequence[Example]) -> Weights:
     """Weights of one kind: signals chosen one by one on folds that the logit did not see, then a fit on everything."""
     best = (0.0, 0, 0, 0, Weights(look=False), [(e, w) for e, w in _cross_fitted(examples, ())])
     chosen: tuple[str, ...] = ()
+    seen = {name for name in NAMES if any(e.signals[name].any() for e in examples)}
+    sets = [names for names in TOGETHER if seen.issuperset(names)] + [(name,) for name in NAMES if name in seen]
     while True:
-        more = [
-            (*chosen, name) for name in NAMES if name not in chosen and any(e.signals[name].any() for e in examples)
-        ]
-        tried = [(_protected(list(_cross_fitted(examples, names))), names) for names in more]
+        more = {tuple(sorted({*chosen, *names})) for names in sets} - {chosen}
+        tried = [(_protected(list(_cross_fitted(examples, names))), names) for names in sorted(more)]
         step, names = max(tried, key=lambda t: t[0][0], default=(best, chosen))
         if step[0] < best[0] + WORTH:
             break
