@@ -68,19 +68,21 @@ def explored(
             known: list[Example] = pickle.load(file)  # our own file
         return known
     policy = EvidencePolicy(eyes, EXPLORING, centre)
-    found = [_example(source, one, retriever, policy, k) for one in tqdm(asked, desc=source, unit="query")]
+    found = [
+        example_of(source, one, Window(one.query, tuple(retriever.search([one.query], k)[0])), policy)
+        for one in tqdm(asked, desc=source, unit="query")
+    ]
     with keep.open("wb") as file:
         pickle.dump(found, file)
     return found
 
 
-def _example(source: str, asked: Asked, retriever: Retriever, policy: EvidencePolicy, k: int) -> Example:
-    window = Window(asked.query, tuple(retriever.search([asked.query], k)[0]))
+def example_of(source: str, asked: Asked, window: Window, policy: EvidencePolicy) -> Example:
+    """One window looked at to the end."""
     episode = Episode(window, sizes_of(window))
     while not episode.done:
         episode.feed(policy.complete([episode.conversation])[0])
-    scene = Scene.of(window, EXPLORING)
-    judgement = policy.judge(scene, what_was_seen(episode.conversation))
+    judgement = policy.judge(Scene.of(window, EXPLORING), what_was_seen(episode.conversation))
     relevant = np.array([candidate.document.id in asked.relevant for candidate in window.candidates])
     kind = kind_of(window.query, window.candidates)
     return Example(source, asked.qid, asked.group, kind, coarse_z(window.candidates), design(judgement.table), relevant)

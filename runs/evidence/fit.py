@@ -24,16 +24,18 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from runs.evidence.centre import centre_of_photos
-from runs.evidence.explore import Example, explored, eyes_of, keep_sightings, recall
+from runs.evidence.explore import EXPLORING, Example, example_of, explored, eyes_of, keep_sightings, recall
 from runs.evidence.reading import RememberingReader
 from runs.evidence.tasks import Asked, fold_of, load_task, open_listing, open_pool
 from runs.fusion.printed import labels
 from scipy.optimize import minimize  # type: ignore[import-untyped]
 
+from vretrver.coarse import coarse_candidates
 from vretrver.embedders.lite import LiteEmbedder
+from vretrver.policies.evidence import EvidencePolicy
 from vretrver.policies.evidence.signals import NAMES
 from vretrver.policies.evidence.weights import Weights, probabilities
-from vretrver.types import Document, ImageRef, Query
+from vretrver.types import Document, ImageRef, Query, Window
 
 T = TypeVar("T")
 OUT = Path(__file__).parents[2] / "src/vretrver/policies/evidence/weights.json"
@@ -102,11 +104,9 @@ def _examples(root: Path, work: Path, centre: NDArray[np.float32], limit: int) -
         keep = work / f"{name}-taught.{taught.fingerprint[:8]}.pickle"
         yield explored(f"{name} val taught", asked, retriever, eyes_taught, centre, keep, K)
     yield look("names to photos", *_names_to_photos(root, work, reader))
-    for modality, asked, retriever in _labels(work, "labels", reader):
+    for modality, asked, retriever in _labels(work, reader):
         yield look(f"labels {modality}", asked, retriever)
-    # Where nobody read the pictures beforehand, as in reranking loose files, print is news to the agent.
-    for modality, asked, retriever in _labels(work, "unread labels", None):
-        yield look(f"unread labels {modality}", asked, retriever)
+    yield _unread_labels(work, EvidencePolicy(eyes, EXPLORING, centre))
     for name in ("garments-7", "garments-3", "garments-0"):
         task = load_task(root, name, "test")
         half = [one for one in task.asked if fold_of(one.group) == 0]
@@ -136,15 +136,30 @@ def _names_to_photos(root: Path, work: Path, reader: RememberingReader) -> tuple
     return asked, open_listing(rows, work / "indexes" / "val-photos", reader)
 
 
-def _labels(work: Path, name: str, reader: RememberingReader | None) -> Iterator[tuple[str, list[Asked], Any]]:
+def _labels(work: Path, reader: RememberingReader) -> Iterator[tuple[str, list[Asked], Any]]:
     """Drawn labels that differ in a brand, a product or a figure, asked for in words, by picture, and by both."""
     folder = work / "labels"
     folder.mkdir(exist_ok=True)
     files, queries = labels(folder)
     rows = [{"id": file.name, "image": str(file)} for file in files]
-    retriever = open_listing(rows, work / "indexes" / name.replace(" ", "-"), reader)
+    retriever = open_listing(rows, work / "indexes" / "labels", reader)
     for modality, pairs in queries.items():
         yield modality, [Asked(str(n), q, frozenset(ids), str(n)) for n, (q, ids) in enumerate(pairs)], retriever
+
+
+def _unread_labels(work: Path, policy: EvidencePolicy) -> list[Example]:
+    """Labels that differ in their figure alone, and a few others, reranked as loose files: nobody read them before."""
+    files, queries = labels(work / "labels")
+    found, rng, lite = [], np.random.default_rng(0), LiteEmbedder.load()
+    for number, (query, ids) in enumerate(pair for pairs in queries.values() for pair in pairs):
+        family = next(iter(ids)).rpartition("-")[0]
+        alike = [file for file in files if file.name.startswith(family)]
+        others = list(rng.choice([str(file) for file in files if file not in alike], 4, replace=False))
+        documents = [Document(Path(f).name, image=ImageRef(path=str(f))) for f in [*alike, *others]]
+        window = Window(query, tuple(coarse_candidates(query, documents, lite)))
+        asked = Asked(str(number), query, frozenset(ids), str(number))
+        found.append(example_of("unread labels", asked, window, policy))
+    return found
 
 
 def _thinned(asked: Sequence[Asked], limit: int) -> list[Asked]:

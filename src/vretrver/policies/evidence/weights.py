@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vretrver.colours import named_colours
 from vretrver.policies.evidence.signals import NAMES, Table
 from vretrver.types import Candidate, Query
 
@@ -81,15 +82,25 @@ def fitted() -> tuple[dict[str, Weights], NDArray[np.float32]]:
 
 
 def weights_for(kinds: Mapping[str, Weights], kind: str) -> Weights:
-    """The weights of a kind; one that was never fitted takes those of the nearest: `query>*`, then `*`."""
+    """The weights of a kind; one that was never fitted takes the nearest: without its marks, then `query>*`, `*`."""
+    plain = kind.partition("+")[0]
     asked = kind.partition(">")[0]
-    return kinds.get(kind) or kinds.get(f"{asked}>*") or kinds.get("*") or Weights()
+    return kinds.get(kind) or kinds.get(plain) or kinds.get(f"{asked}>*") or kinds.get("*") or Weights()
 
 
 def kind_of(query: Query, candidates: Sequence[Candidate]) -> str:
-    """What is compared with what, such as `image,text>image`; the candidates' commonest modality counts."""
+    """What is compared with what, such as `image,text>image+colour`; the candidates' commonest modality counts.
+
+    The marks: `+colour` where the text of a query with a picture names one ("the same in red"), `+print` where the
+    coarse stage has matched words already. What pays to look at differs: alike pictures that print tells apart are
+    misjudged by their parts.
+    """
     modalities = [candidate.document.modality for candidate in candidates]
-    return f"{query.modality}>{max(sorted(set(modalities)), key=modalities.count)}"
+    kind = f"{query.modality}>{max(sorted(set(modalities)), key=modalities.count)}"
+    if query.modality == "image,text" and named_colours(query.text or ""):
+        kind += "+colour"
+    matched = any(candidate.signals.get(name, 0) > 0 for candidate in candidates for name in ("words", "printed"))
+    return kind + "+print" if matched else kind
 
 
 def coarse_z(candidates: Sequence[Candidate]) -> NDArray[np.float64]:
