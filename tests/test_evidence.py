@@ -222,3 +222,14 @@ def test_the_packaged_agent_reads_the_figure_that_tells_cartons_apart(tmp_path: 
     ranking = Reranker(agent).rerank(Query("nordmejeriet milk fat 1.5 %"), listed(images, [0.405, 0.404, 0.403, 0.402]))
     assert ids(ranking)[0] == "d2"
     assert "1.5" in ranking.results[0].evidence[0].note
+
+
+def test_parts_do_not_count_where_the_query_picture_carries_print(cards: list[ImageRef], tmp_path: Path) -> None:
+    # Nearest in looks is the first, 251; the same words are on the second, 252.
+    query = plain(tmp_path / "query.png", (250, 255, 255))
+    reader = Notes({**PRINT, 250: "MEDIUM FAT MILK 1,5%"})
+    ranking = Reranker(policy(reader, replace(LOOKS, signals={"regions": 9.0, "print": 3.0}))).rerank(
+        Query(images=(query,)), listed(cards[1:], [0.38, 0.385, 0.39])
+    )
+    assert ids(ranking)[0] == "d1"
+    assert "medium" in ranking.results[0].evidence[0].note

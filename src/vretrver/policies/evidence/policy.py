@@ -20,7 +20,7 @@ from vretrver import ocr
 from vretrver.messages import Completion, Conversation, ImagePart, ToolCall
 from vretrver.policies.evidence import prose
 from vretrver.policies.evidence.looks import Eyes, Reads, Sees
-from vretrver.policies.evidence.signals import Claims, Seen, Table, tabulate
+from vretrver.policies.evidence.signals import MISLED_BY_PRINT, Claims, Seen, Table, tabulate
 from vretrver.policies.evidence.weights import (
     Weights,
     coarse_z,
@@ -121,7 +121,7 @@ class EvidencePolicy:
         """Wire numbers of what to look at closely: the candidates that may still win, and print on the query."""
         shown = candidate_pictures(conversation)
         query_shown = any(part.index == 0 for part in _opening(conversation))
-        reads = self._eyes.can_read and "print" in scene.weights.signals
+        reads = self._eyes.can_read and not {"print", *MISLED_BY_PRINT}.isdisjoint(scene.weights.signals)
         wants_query = query_shown and (reads or (not shown and "named" in scene.weights.signals))
         room = MOST_SELECTED - wants_query
         rivals = [int(at) for at in now.order if int(at) in shown][:room]

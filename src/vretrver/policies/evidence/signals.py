@@ -29,6 +29,8 @@ from vretrver.policies.evidence.words import figures, overlap, words
 from vretrver.types import Box, Candidate, ImageRef, Query
 
 NAMES = ("regions", "details", "palette", "changed", "asked", "shown", "named", "said", "print")
+MISLED_BY_PRINT = frozenset({"regions", "details", "palette"})
+"""Not counted where the query's picture carries print: packages that print tells apart are alike in all their parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +122,11 @@ def tabulate(
     if claims.colours:
         names = claims.colours
         signals["asked"] = lambda: _each(n, looked, lambda i: max(eyes.colour_share(i, name) for name in names))
-    table.values |= {name: signal() for name, signal in signals.items() if name in wanted}
-    if "said" in wanted or "print" in wanted:
+    if wanted:
         _read(table, candidates, seen, claims, eyes)
-    else:
-        table.read = [candidate.document.printed for candidate in candidates]
+    if table.print_claims:
+        signals = {name: signal for name, signal in signals.items() if name not in MISLED_BY_PRINT}
+    table.values |= {name: signal() for name, signal in signals.items() if name in wanted}
     return table
 
 
