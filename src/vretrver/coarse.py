@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 Item: TypeAlias = "Candidate | Document | str | PathLike[str]"
 NEUTRAL = 0.5
 """The confidence of a result of which nobody said how likely it is."""
-NO_MATCH_BELOW = 0.05
-"""A ranking whose best confidence is under this says `no_match`."""
+NO_MATCH_BELOW = 0.15
+"""A ranking whose best confidence is under this says `no_match`: on validation one such first result in nine was right.
+
+It says that the best found is unlikely, not that an answer is absent: among look-alikes absence hardly shows
+(`runs/evidence/absent.py`)."""
 
 
 def as_query(query: Query | str) -> Query:
