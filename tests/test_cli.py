@@ -111,7 +111,9 @@ def test_rerank_named_pictures(capsys: Capture, paint: Paint) -> None:
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_rerank_of_nothing_and_of_one(capsys: Capture, paint: Paint, count: int) -> None:
-    check_results(run_json(capsys, "rerank", "a red card", *[paint()][:count]), count)
+    found = run_json(capsys, "rerank", "a red card", *[paint()][:count])
+    check_results(found, count)
+    assert [result["confidence"] for result in found["results"]] == [0.5] * count  # nothing to compare it with
 
 
 def test_rerank_keeps_a_picture_it_cannot_read(capsys: Capture, paint: Paint, tmp_path: Path) -> None:
@@ -180,6 +182,7 @@ def test_bad_input_is_one_line(capsys: Capture, index: str, tmp_path: Path, pain
     assert "query is empty" in failure(capsys, "search", index)
     assert "cannot read image" in failure(capsys, "search", index, "--image", str(not_image))
     assert "no such image" in failure(capsys, "search", index, "--image", str(tmp_path / "no.png"))
+    assert "nowhere.jpg" in failure(capsys, "rerank", "a kite", paint(), str(tmp_path / "nowhere.jpg"))
     assert "unknown policy 'clever'" in failure(capsys, "search", index, "x", "--policy", "clever")
     assert "unknown embedder 'clipp'" in failure(capsys, "index", str(empty.parent), "-o", out, "--embedder", "clipp")
     assert "NAME=VALUE" in failure(capsys, "search", index, "x", "--where", "red")

@@ -22,6 +22,7 @@ def test_accents_and_case_fold() -> None:
         ("no figure", ()),
         ("10 and 10", ("10",)),
         ("0,0", ("0",)),
+        ("1,250.00 or 1.250,00", ("1250",)),
     ],
 )
 def test_figures(text: str, expected: tuple[str, ...]) -> None:

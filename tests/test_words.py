@@ -17,6 +17,12 @@ from vretrver.indexes.words import MAX_TOKENS, WordIndex, tokens
         ("INV-20391", ["inv", "20391"]),
         ("2024/05/01", ["2024-05-01", "2024", "05", "01"]),
         ("Total1234.50", ["total", "1234.50"]),
+        ("1,250.00 EUR", ["1250.00", "1250", "eur"]),
+        ("1.250,50", ["1250.50"]),
+        ("1250.00", ["1250.00", "1250"]),
+        ("1,250", ["1.250", "1250"]),
+        ("1,234,567", ["1234567"]),
+        ("192.168.1.1", ["192-168-1-1", "192", "168"]),
         ("1.5liter 500ml 15%", ["1.5", "liter", "500ml", "500", "ml", "15", "15%"]),
         ("the kites of a city", ["kite", "city"]),
         ("two cities", ["two", "city"]),
@@ -42,6 +48,12 @@ def test_both_spellings_of_a_figure_meet() -> None:
     index = WordIndex.build(["fett 1,5%", "fett 0,5%", "fett 15"])
     assert index.scores(tokens("1.5 %")).argmax() == 0
     assert index.scores(tokens("1.5 %"))[1:].max() == 0
+
+
+@pytest.mark.parametrize("asked", ["1250", "1,250.00", "1.250,00", "1250.00"])
+def test_an_amount_is_found_however_its_thousands_are_set(asked: str) -> None:
+    index = WordIndex.build(["total 1,350.00", "total 1,250.00", "total 125"])
+    assert index.scores(tokens(asked)).argmax() == 1
 
 
 def test_a_long_word_is_found_inside_a_glued_one_at_half_its_worth() -> None:

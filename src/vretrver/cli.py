@@ -11,9 +11,10 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from vretrver.errors import InvalidInput, VretrverError
+from vretrver.errors import InvalidInput, MissingPath, VretrverError
 from vretrver.options import parse
 
 if TYPE_CHECKING:
@@ -147,6 +148,8 @@ def _query(text: str | None, options: Namespace) -> Query:
 def _documents(options: Namespace) -> list[Document]:
     from vretrver.types import Document, ImageRef
 
+    if missing := [path for path in options.files if not Path(path).exists()]:
+        raise MissingPath(f"no such image: {', '.join(missing[:5])}")
     documents = [Document(path, image=ImageRef(path=path)) for path in options.files]
     if options.documents:
         from vretrver.listing import read_source

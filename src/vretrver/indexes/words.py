@@ -27,6 +27,8 @@ _MOST_PARTIAL = 64
 
 # A figure with separators; a percentage; else letters and digits, up to where such a figure starts (`Total18.50`).
 _TOKEN = re.compile(r"\d+(?:[.,:/\-]\d+)+(?:\s?%)?|\d+\s?%|(?:[^\W\d_]|\d(?!\d{0,30}[.,:/\-]\d))+|\d+")
+# Thousands in groups of three, or none and two decimals: the group separator is never the decimal one.
+_AMOUNT = re.compile(r"(\d{1,3}(?:([.,])\d{3})(?:\2\d{3})*|\d+(?=[.,]\d\d\Z))(?:(?!\2)[.,](\d{1,2}))?")
 _RUNS = re.compile(r"\d+|[^\W\d_]+")
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 # Function words, and words that only point at what is shown.
@@ -86,13 +88,24 @@ def _figure(token: str) -> list[str]:
     """A figure with its separators in one spelling; with a percent sign also without; a date also in parts."""
     percent = token.endswith("%")
     body = token.rstrip("% \t\n\r\f\v\u00a0")
-    if re.fullmatch(r"\d+[.,]\d+", body):
-        whole = body.replace(",", ".")
-        return [whole, whole + "%"] if percent else [whole]
+    if amounts := _amounts(body):
+        return [*amounts, amounts[0] + "%"] if percent else amounts
     parts = re.split(r"[.,:/\-]", body)
     whole = "-".join(parts)
     found = [whole] if len(parts) == 1 else [whole, *(part for part in parts if len(part) > 1)]
     return [*found, whole + "%"] if percent else found
+
+
+def _amounts(body: str) -> list[str]:
+    """`1,5` as `1.5`; `1,250.00` as `1250.00` and `1250`; `1,250`, which may be either, as `1.250` and `1250`."""
+    amount = _AMOUNT.fullmatch(body)
+    if amount is None:
+        return [body.replace(",", ".")] if re.fullmatch(r"\d+[.,]\d+", body) else []
+    whole, decimals = amount.group(1, 3)
+    plain = re.sub("[.,]", "", whole)
+    if decimals:
+        return [f"{plain}.{decimals}", plain] if set(decimals) == {"0"} else [f"{plain}.{decimals}"]
+    return [body.replace(",", "."), plain] if len(re.findall("[.,]", body)) == 1 else [plain]
 
 
 def _singular(word: str) -> str:

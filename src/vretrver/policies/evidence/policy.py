@@ -9,7 +9,7 @@ messages, sightings come from the cache of `looks`. Captions and print are evide
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -85,7 +85,9 @@ class EvidencePolicy:
         window = conversation.window
         scene = Scene.of(window, self._kinds)
         if (why := scene.settled()) is not None:
-            return _answer(scene, scene.coarse_order, scene.prior, prose.at_once(scene, why))
+            answer = _answer(scene, scene.coarse_order, scene.prior, prose.at_once(scene, why))
+            # Shares of a window say nothing where there is nothing to share with; the coarse stage's confidence stands.
+            return replace(answer, relevance=None) if why == "one" else answer
         seen = what_was_seen(conversation)
         tried = sum(message.role == "assistant" for message in conversation.messages)
         before = self.judge(scene, seen_without_last(conversation)) if tried else None

@@ -33,6 +33,8 @@ STOP = frozenset(
 )
 _CONFUSED = str.maketrans("0135682|!", "olssbbzll")
 _FIGURE = re.compile(r"(?<![\w.,])\d{1,6}(?:[.,]\d{1,3})?(?![\d])")
+# Thousands in groups, told from decimals by a second separator: 1,250.00 and 1.250,00 are both 1250.00.
+_GROUPED = re.compile(r"(?<![\w.,])(\d{1,3})([.,])(\d{3})(?=(?!\2)[.,]\d{1,2}(?!\d))")
 _WORD = re.compile(r"[^\W\d_][^\W_]*(?:['’][^\W_]+)?")
 _GLUED = re.compile(r"[^\W_]+")
 
@@ -44,8 +46,9 @@ def fold(text: str) -> str:
 
 
 def figures(text: str) -> tuple[str, ...]:
-    """The figures of a text as written there, once each; `1,5` and `1.50` come out as `1.5`."""
-    found = (match[0].replace(",", ".") for match in _FIGURE.finditer(text[:MAX_CHARACTERS]))
+    """The figures of a text, once each; `1,5` and `1.50` come out as `1.5`, `1,250.00` as `1250`."""
+    plain_groups = _GROUPED.sub(r"\1\3", text[:MAX_CHARACTERS])
+    found = (match[0].replace(",", ".") for match in _FIGURE.finditer(plain_groups))
     plain = (figure.rstrip("0").rstrip(".") if "." in figure else figure for figure in found)
     return tuple(dict.fromkeys(figure for figure in plain if figure))[:MAX_WORDS]
 
