@@ -157,9 +157,7 @@ def _documents(options: Namespace) -> list[Document]:
         listing = read_source(options.documents)
         for path, reason in listing.skipped:
             print(f"skipped {_printable(path)}: {_printable(reason)}", file=sys.stderr)
-        for entry in listing.entries:
-            image = None if entry.file is None else ImageRef(path=str(entry.file))
-            documents.append(Document(entry.id, entry.text, image, metadata=entry.metadata))
+        documents += [entry.document for entry in listing.entries]
     return documents
 
 

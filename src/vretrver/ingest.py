@@ -269,7 +269,7 @@ class _Vectors:
         """(vector, features) per item; (None, None) for one that the embedder cannot open."""
         if not ready:
             return []
-        model, documents = self.model, [_document(item.entry) for item in ready]
+        model, documents = self.model, [item.entry.document for item in ready]
         try:
             if isinstance(model, Teachable):
                 features = model.features(documents)
@@ -337,10 +337,6 @@ def _caption_digest(entry: Entry) -> str:
 def _content(file: Path) -> str:
     with open(file, "rb") as handle:
         return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
-def _document(entry: Entry) -> Document:
-    return Document(entry.id, entry.text, None if entry.file is None else ImageRef(path=str(entry.file)))
 
 
 def _chunks(items: Iterator[_T], size: int) -> Iterator[list[_T]]:

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from vretrver.errors import InvalidInput, MissingPath, RecordError
+from vretrver.images import EXTENSIONS
+from vretrver.types import Document, ImageRef
 
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp"})
 LISTINGS = frozenset({".jsonl", ".csv", ".tsv", ".parquet"})
 MAX_CAPTION = 20_000
 _MAX_SIDECAR = 1 << 20
@@ -39,6 +40,12 @@ class Entry:
     path: str | None = None
     file: Path | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def document(self) -> Document:
+        """The document it describes, its picture unopened."""
+        image = None if self.file is None else ImageRef(path=str(self.file))
+        return Document(self.id, self.text, image, metadata=self.metadata)
 
 
 @dataclass(slots=True)

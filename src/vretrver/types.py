@@ -57,9 +57,6 @@ class ImageRef:
         return f"bytes:{hashlib.sha256(self.data).hexdigest()[:12]}"
 
 
-ImageSource: TypeAlias = "ImageRef | str | PathLike[str] | bytes"
-
-
 @dataclass(frozen=True, slots=True)
 class Query:
     """What is asked: text, one or more pictures, or both.

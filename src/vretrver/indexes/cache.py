@@ -13,7 +13,6 @@ import json
 import os
 import shutil
 import zlib
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,9 +115,3 @@ def _digest(path: Path) -> list[int]:
             checksum = zlib.crc32(block, checksum)
             size += len(block)
     return [size, checksum]
-
-
-def forget(folder: Path) -> None:
-    """Remove every snapshot."""
-    with suppress(OSError):
-        shutil.rmtree(folder)
