@@ -116,6 +116,17 @@ def test_rerank_of_nothing_and_of_one(capsys: Capture, paint: Paint, count: int)
     assert [result["confidence"] for result in found["results"]] == [0.5] * count  # nothing to compare it with
 
 
+def test_rerank_a_listing_of_texts_and_pairs(capsys: Capture, paint: Paint, tmp_path: Path) -> None:
+    listing = tmp_path / "items.csv"
+    paint("blue.png", "blue")
+    listing.write_text("id,text,image\na,a loaf of rye bread,\nb,a plain blue card,blue.png\nc,gone,no.png\n", "utf-8")
+    found = run_json(capsys, "rerank", "a plain blue card", "--documents", str(listing))
+    check_results(found, len(found["results"]))
+    best = found["results"][0]
+    assert (best["id"], best["text"], Path(best["path"]).name) == ("b", "a plain blue card", "blue.png")
+    assert "a" in {result["id"] for result in found["results"]}
+
+
 def test_rerank_keeps_a_picture_it_cannot_read(capsys: Capture, paint: Paint, tmp_path: Path) -> None:
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"\xff\xd8\xff\xe0 no more")
