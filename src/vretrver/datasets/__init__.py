@@ -1,0 +1,173 @@
+"""Benchmarks and a user's own data as tasks: what is asked, what answers it, and the pool it is found in.
+
+A loader reads a benchmark's own files, opens no picture, and returns a `Task` with its card: where the data come from,
+under what licence, and which measure its table reports. To add one, write a module with a `load` that returns a `Task`
+and a case in `load_task`; or pass a `Task` of your own to `vretrver.evaluation.evaluate`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from vretrver.errors import InvalidInput
+from vretrver.types import Document, Query
+
+NAMES = ("mbeir", "circo", "genecis", "visdial", "vist", "mtfiq", "released", "jsonl", "world")
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One query of a task and what answers it (TREC's word for a query with an id).
+
+    Args:
+        id: unique in its task.
+        query: what is asked.
+        relevant: the grade, at least 1, of each document that answers; empty where the answers are not public.
+        candidates: the ids this topic ranks, for benchmarks that give every query a gallery of its own; None for the
+            whole pool. In the order the benchmark gives them.
+        group: the part of the benchmark it belongs to, for tables by part; "" when there is one part.
+    """
+
+    id: str
+    query: Query
+    relevant: Mapping[str, int]
+    candidates: tuple[str, ...] | None = None
+    group: str = ""
+
+
+class Pool(Protocol):
+    """Documents that may be iterated any number of times; a tuple is one. A large pool reads its file each time."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Document]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a reader of a result needs to know of a benchmark.
+
+    Args:
+        title: its name in tables.
+        source: where it is published.
+        licence: of the data, as its owner states it.
+        metric: how its own table measures, in words.
+        notes: what departs from the published protocol, or is easily got wrong.
+    """
+
+    title: str
+    source: str
+    licence: str
+    metric: str
+    notes: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A benchmark ready to be run.
+
+    Args:
+        name: such as `mbeir/cirr_task7`.
+        split: such as `test`.
+        topics: in the benchmark's order.
+        pool: the documents; ids are unique.
+        measures: what is reported, as `vretrver.metrics` names it; the first is the benchmark's headline.
+        card: what it is.
+        root: the folder that picture paths lie under, so that two machines agree on the data's digest.
+        given_order: whether `Topic.candidates` come ranked by an earlier stage, to be kept as the coarse order.
+        facts: what else decides the result and is recorded with it: pool kind, instruction, prompt.
+        task_id: M-BEIR's number of the task, for its seven-column runs.
+    """
+
+    name: str
+    split: str
+    topics: tuple[Topic, ...]
+    pool: Pool
+    measures: tuple[str, ...]
+    card: Card
+    root: Path | None = None
+    given_order: bool = False
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    task_id: int | None = None
+
+
+def load_task(
+    dataset: str,
+    root: str | os.PathLike[str] | None = None,
+    *,
+    task: str | None = None,
+    split: str | None = None,
+    work: str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> Task:
+    """The task of a benchmark by name.
+
+    Args:
+        dataset: one of `NAMES`.
+        root: where its files lie; `world` needs none.
+        task: which of its tasks or subsets; loaders say which exist.
+        split: its usual test split when None.
+        work: a folder for files that a loader makes (GeneCIS's crops, the world's scenes).
+        options: what only some loaders take: `pool`, `instructions` (mbeir), `size`, `seed`, `distractors` (world).
+
+    Raises:
+        InvalidInput: no such dataset, task or split, or an option that this one does not take; says what is allowed.
+        MissingPath: a file that the benchmark needs is not there; names it.
+        RecordError: a file does not parse; names file and line.
+    """
+    import inspect
+
+    load = _loader(dataset)
+    given = {"root": root, "task": task, "split": split, "work": work, **options}
+    given = {name: value for name, value in given.items() if value is not None}
+    parameters = inspect.signature(load).parameters
+    if stranger := next((name for name in given if name not in parameters and name != "work"), None):
+        raise InvalidInput(f"{dataset} takes no {stranger}; it takes {', '.join(parameters)}")
+    needed = [name for name, one in parameters.items() if one.default is one.empty and name not in given]
+    if needed:
+        raise InvalidInput(f"{dataset} needs {', '.join(f'--{name}' for name in needed)}")
+    return load(**{name: value for name, value in given.items() if name in parameters})
+
+
+def _loader(dataset: str) -> Callable[..., Task]:
+    match dataset:
+        case "mbeir":
+            from vretrver.datasets import mbeir
+
+            return mbeir.load
+        case "circo":
+            from vretrver.datasets import circo
+
+            return circo.load
+        case "genecis":
+            from vretrver.datasets import genecis
+
+            return genecis.load
+        case "visdial":
+            from vretrver.datasets import visdial
+
+            return visdial.load
+        case "vist":
+            from vretrver.datasets import vist
+
+            return vist.load
+        case "mtfiq":
+            from vretrver.datasets import mtfiq
+
+            return mtfiq.load
+        case "released":
+            from vretrver.datasets import released
+
+            return released.load
+        case "jsonl":
+            from vretrver.datasets import own
+
+            return own.load
+        case "world":
+            from vretrver.datasets import world
+
+            return world.load
+    raise InvalidInput(f"unknown dataset {dataset!r}; choose from {', '.join(NAMES)}")
