@@ -19,7 +19,7 @@ from vretrver.policies.evidence import EvidencePolicy
 from vretrver.policies.evidence.looks import Eyes
 from vretrver.policies.evidence.weights import Weights
 from vretrver.protocol import parse
-from vretrver.tools import default_toolbox
+from vretrver.tools import default_toolbox, load_toolbox
 from vretrver.trace import StopReason
 
 LOOKS = Weights(coarse=1.0, signals={"regions": 0.5, "asked": 5.0, "said": 6.0, "print": 3.0}, certain=0.97, margin=0.2)
@@ -233,3 +233,19 @@ def test_parts_do_not_count_where_the_query_picture_carries_print(cards: list[Im
     )
     assert ids(ranking)[0] == "d1"
     assert "medium" in ranking.results[0].evidence[0].note
+
+
+@pytest.mark.parametrize(
+    ("tools", "called"), [("select,zoom", "select_images"), ("select", "select_images"), ("zoom", "crop_image")]
+)
+def test_it_calls_only_the_tools_on_offer(cards: list[ImageRef], tools: str, called: str) -> None:
+    reranker = Reranker(policy(Notes({**PRINT, 252: "MILK"})), toolbox=load_toolbox(tools))
+    ranking = reranker.rerank(Query("milk with 1.5 % fat"), listed(cards, [0.4, 0.39, 0.38, 0.3]))
+    calls = [turn.call.name for turn in ranking.traces[0].turns if turn.call]
+    assert calls[:1] == [called]
+    assert all(turn.observation is None or turn.observation.valid for turn in ranking.traces[0].turns)
+
+
+def test_its_fingerprint_changes_with_what_decides() -> None:
+    assert policy().fingerprint == policy().fingerprint
+    assert len({policy().fingerprint, policy(Notes({})).fingerprint, policy(weights=Weights()).fingerprint}) == 3

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from vretrver.boxes import BoxFamily
 from vretrver.errors import InvalidInput
 from vretrver.messages import ImagePart, Observation, TextPart, ToolCall, View
-from vretrver.tools import REFUSED, Gallery, Picture, Toolbox, brief, default_toolbox
+from vretrver.tools import REFUSED, Gallery, Picture, Toolbox, brief, default_toolbox, load_toolbox
 from vretrver.tools.crop_image import CropImage, padded
 from vretrver.tools.select_images import SelectImages
 from vretrver.types import ImageRef
@@ -190,3 +190,24 @@ def test_adding_a_tool_is_writing_one_class() -> None:
 def test_two_tools_of_one_name_are_refused() -> None:
     with pytest.raises(InvalidInput, match="two tools answer to 'crop_image'"):
         Toolbox([CropImage(), CropImage()])
+
+
+@pytest.mark.parametrize(
+    ("names", "tools"),
+    [
+        (None, ["select_images", "crop_image"]),
+        ("select", ["select_images"]),
+        ("zoom", ["crop_image"]),
+        ("crop_image, select_images", ["select_images", "crop_image"]),
+        ("none", []),
+        ([], []),
+    ],
+)
+def test_a_toolbox_by_names(names: str | list[str] | None, tools: list[str]) -> None:
+    assert [tool.name for tool in load_toolbox(names).tools] == tools
+
+
+@pytest.mark.parametrize("names", ["rotate", "select,rotate", "", "none,select"])
+def test_a_tool_that_is_none_is_refused(names: str) -> None:
+    with pytest.raises(InvalidInput, match="choose from select_images, crop_image, or none"):
+        load_toolbox(names)

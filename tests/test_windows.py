@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vretrver.errors import InvalidInput
-from vretrver.windows import Order, Plan, Span, sliding
+from vretrver.windows import Order, Plan, Span, load_planner, sliding
 
 
 def run(plan: Plan, rank: Callable[[Order], Order]) -> tuple[list[Span], Order]:
@@ -67,3 +67,15 @@ def test_the_best_candidate_always_ends_first_when_windows_overlap(k: int, windo
 def test_arguments_that_would_skip_candidates_are_refused(k: int, window: int, stride: int) -> None:
     with pytest.raises(InvalidInput, match="stride between 1 and window"):
         sliding(k, window, stride)
+
+
+@pytest.mark.parametrize(("name", "windows"), [("sliding", 4), ("sliding:10,5", 9), ("sliding:50,50", 1)])
+def test_a_planner_by_name(name: str, windows: int) -> None:
+    asked, _order = run(load_planner(name)(50), tuple)
+    assert len(asked) == windows
+
+
+@pytest.mark.parametrize("name", ["slide", "sliding:5", "sliding:5,6", "sliding:0,0", "sliding:a,b", ""])
+def test_a_planner_that_is_none_is_refused_at_once(name: str) -> None:
+    with pytest.raises(InvalidInput, match="sliding"):
+        load_planner(name)

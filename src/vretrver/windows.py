@@ -7,8 +7,10 @@ Nothing here knows queries, models or pictures.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 from vretrver.errors import InvalidInput
@@ -59,3 +61,24 @@ def _sliding(k: int, window: int, stride: int) -> Plan:
         order[start:end] = ranked
         end = end - stride if start > 0 else 0
     return tuple(order)
+
+
+def load_planner(name: str | Planner) -> Planner:
+    """The planner of a name, or the object itself if it is one already.
+
+    Args:
+        name: `sliding` (window 20, stride 10) or `sliding:WINDOW,STRIDE`; a stride equal to the window ranks each
+            candidate once, and `sliding:K,K` ranks all of them in one window.
+
+    Raises:
+        InvalidInput: no such planner, or `sliding` refuses the numbers.
+    """
+    if not isinstance(name, str):
+        return name
+    if name == "sliding":
+        return sliding
+    if numbers := re.fullmatch(r"sliding:([0-9]{1,6}),([0-9]{1,6})", name):
+        planner = partial(sliding, window=int(numbers[1]), stride=int(numbers[2]))
+        planner(0)  # refuses numbers that do not fit now, not in the middle of a run
+        return planner
+    raise InvalidInput(f"unknown planner {name!r}; choose sliding or sliding:WINDOW,STRIDE such as sliding:20,10")

@@ -133,41 +133,44 @@ def load_task(
 
 
 def _loader(dataset: str) -> Callable[..., Task]:
+    load: Callable[..., Task]
     match dataset:
         case "mbeir":
             from vretrver.datasets import mbeir
 
-            return mbeir.load
+            load = mbeir.load
         case "circo":
             from vretrver.datasets import circo
 
-            return circo.load
+            load = circo.load
         case "genecis":
             from vretrver.datasets import genecis
 
-            return genecis.load
+            load = genecis.load
         case "visdial":
             from vretrver.datasets import visdial
 
-            return visdial.load
+            load = visdial.load
         case "vist":
             from vretrver.datasets import vist
 
-            return vist.load
+            load = vist.load
         case "mtfiq":
             from vretrver.datasets import mtfiq
 
-            return mtfiq.load
+            load = mtfiq.load
         case "released":
             from vretrver.datasets import released
 
-            return released.load
+            load = released.load
         case "jsonl":
             from vretrver.datasets import own
 
-            return own.load
+            load = own.load
         case "world":
             from vretrver.datasets import world
 
-            return world.load
-    raise InvalidInput(f"unknown dataset {dataset!r}; choose from {', '.join(NAMES)}")
+            load = world.load
+        case _:
+            raise InvalidInput(f"unknown dataset {dataset!r}; choose from {', '.join(NAMES)}")
+    return load

@@ -147,6 +147,30 @@ def default_toolbox() -> Toolbox:
     return Toolbox([SelectImages(), CropImage()])
 
 
+def load_toolbox(names: str | Sequence[str] | None = None) -> Toolbox:
+    """The tools of some names.
+
+    Args:
+        names: a list, or one string with commas: `select_images` (or `select`), `crop_image` (or `zoom`), `none` for
+            no tool at all; None for the paper's two.
+
+    Raises:
+        InvalidInput: no such tool.
+    """
+    known = default_toolbox()
+    if names is None:
+        return known
+    asked = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
+    if asked in ([], ["none"]):
+        return Toolbox([])
+    wanted = [known.canonical({"select": "select_images", "zoom": "zoom_in"}.get(name, name)) for name in asked]
+    choices = {tool.name: tool for tool in known.tools}
+    for name, tool in zip(asked, wanted, strict=True):
+        if tool not in choices:
+            raise InvalidInput(f"unknown tool {name!r}; choose from {', '.join(choices)}, or none for no tools")
+    return Toolbox([tool for name, tool in choices.items() if name in wanted])
+
+
 def refused(reason: str) -> Observation:
     return Observation((TextPart(REFUSED + reason),), valid=False)
 

@@ -34,7 +34,7 @@ def write_traces(path: str | PathLike[str], rankings: Iterable[Ranking]) -> int:
         StorageError: the file cannot be written; what was there before stays.
         InvalidInput: a ranking holds a value that JSON has no word for, such as NaN.
     """
-    return replace_file(path, map(_line, rankings))
+    return replace_file(path, map(line_of, rankings))
 
 
 def append_trace(path: str | PathLike[str], ranking: Ranking) -> None:
@@ -43,7 +43,7 @@ def append_trace(path: str | PathLike[str], ranking: Ranking) -> None:
     Raises:
         StorageError, InvalidInput: as `write_traces`.
     """
-    line = _line(ranking)
+    line = line_of(ranking)
     try:
         with open(path, "a", encoding="utf-8", newline="\n") as file:
             file.write(line)
@@ -105,15 +105,24 @@ def replace_file(path: str | PathLike[str], pieces: Iterable[str]) -> int:
     return count
 
 
-def _line(ranking: Ranking) -> str:
-    record = ranking.to_record()
+def line_of(ranking: Ranking, *, pictures: bool = True, topic: str | None = None) -> str:
+    """One line of a trace file, its end included.
+
+    Args:
+        pictures: with thumbnails; without, the line is a tenth as long and a page shows no picture.
+        topic: the evaluated topic's id, kept under that key.
+
+    Raises:
+        InvalidInput: as `write_traces`.
+    """
+    record = ranking.to_record() | ({} if topic is None else {"topic": topic})
     originals: dict[str, str] = {}
     for spot in _image_spots(record):
         if "data" in spot:
             data = spot.pop("data")
             spot["bytes"] = ImageRef(data=base64.b64decode(data)).label
             originals[spot["bytes"]] = data
-    record["pictures"] = pictures_of(ranking)
+    record["pictures"] = pictures_of(ranking) if pictures else {}
     record["originals"] = originals
     try:
         # ASCII only: a file name that is not UTF-8 (lone surrogates) survives, and no line separator hides in a line.

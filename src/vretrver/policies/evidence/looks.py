@@ -75,6 +75,11 @@ class Eyes:
     def can_read(self) -> bool:
         return self._reader is not None
 
+    @property
+    def fingerprint(self) -> str:
+        """What sees, and whether it reads."""
+        return f"{getattr(self._embedder, 'fingerprint', type(self._embedder).__name__)}:{self.can_read}"
+
     def regions(self, image: ImageRef) -> NDArray[np.float32]:
         """Look of the coarse regions, shape (6, F); not centred, not unit rows (`likeness` does both)."""
         return self._by_region("look", image, COARSE_REGIONS, self._embedder.region_features)

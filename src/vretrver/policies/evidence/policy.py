@@ -8,6 +8,8 @@ messages, sightings come from the cache of `looks`. Captions and print are evide
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -56,6 +58,12 @@ class EvidencePolicy:
         self._eyes = eyes
         self._kinds = dict(kinds)
         self._centre = centre
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with whatever decides its answers: weights, the embedder that looks, whether it reads."""
+        state = [sorted((kind, repr(weights)) for kind, weights in self._kinds.items()), self._eyes.fingerprint]
+        return hashlib.sha256(json.dumps(state).encode()).hexdigest()[:16]
 
     @classmethod
     def load(cls, embedder: Sees | None = None, reader: Reads | None = None, ocr: bool | None = None) -> EvidencePolicy:
@@ -110,10 +118,11 @@ class EvidencePolicy:
         """The next look, or None when nothing that could still be seen would settle more."""
         if tried >= calls_allowed(conversation):
             return None
-        if tried == 0:
+        if tried == 0 and offers(conversation, "select_images"):
             numbers = self.selection(scene, conversation, now)
             return ToolCall("select_images", {"target_images": numbers}) if numbers else None
-        return self._enlargement(scene, conversation, seen, now) if tried == 1 and self._reads(scene) else None
+        enlarges = tried <= 1 and offers(conversation, "crop_image") and self._reads(scene)
+        return self._enlargement(scene, conversation, seen, now) if enlarges else None
 
     def _reads(self, scene: Scene) -> bool:
         """Whether print counts for this kind of query, and can be read."""
@@ -131,13 +140,15 @@ class EvidencePolicy:
 
     def _enlargement(self, scene: Scene, conversation: Conversation, seen: Seen, now: Judgement) -> ToolCall | None:
         """Print worth reading again, enlarged: the query's own where candidates are matched by it, else a rival's."""
-        if seen.query_selected and scene.claims.pictures:
+        selects = offers(conversation, "select_images")  # without it, what the window shows has to do
+        if (seen.query_selected or not selects) and scene.claims.pictures:
             box = _print_box(self._eyes.lines(scene.claims.pictures[0]))
             return None if box is None else ToolCall("crop_image", {"bbox_2d": list(box), "target_image": 0})
         if not scene.claims.spoken:
             return None
         shown = candidate_pictures(conversation)
-        for at in (int(at) for at in now.order if int(at) in seen.selected and int(at) in shown):
+        ready = shown.keys() & seen.selected if selects else shown.keys()
+        for at in (int(at) for at in now.order if int(at) in ready):
             image = scene.window.candidates[at].document.image
             missing = set(scene.claims.spoken) - set(now.table.met[at])
             box = _print_box(self._eyes.lines(image)) if image is not None and missing else None
@@ -225,6 +236,11 @@ def calls_allowed(conversation: Conversation) -> int:
     if "# Tools" not in said:
         return 0
     return 1 if "at most one tool call" in said else 2
+
+
+def offers(conversation: Conversation, tool: str) -> bool:
+    """Whether the system prompt has the tool's signature."""
+    return f'"name": "{tool}"' in conversation.messages[0].text
 
 
 def _seen(conversation: Conversation, glanced: frozenset[int], shown: Sequence[Sequence[ImagePart]]) -> Seen:
