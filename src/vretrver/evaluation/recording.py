@@ -1,0 +1,109 @@
+"""A policy that pays for no call twice: what was answered is in the journal and is answered from there.
+
+A conversation is known again by its content: the messages, every view, and the candidates' coarse scores, which an
+embedded policy reads. It leaves out failures: a call that failed is made again by the next run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from vretrver.errors import PolicyError
+from vretrver.evaluation.journal import Journal
+from vretrver.messages import Completion, Conversation, ImagePart
+from vretrver.policies import Policy
+from vretrver.types import Query
+
+
+class RecordedPolicy:
+    """A policy behind a journal; has the policy's name and dialect.
+
+    Args:
+        policy: who answers what the journal does not hold.
+        journal: held for writing.
+        records: the journal's lines so far.
+    """
+
+    def __init__(self, policy: Policy, journal: Journal, records: Iterable[Mapping[str, Any]]) -> None:
+        self._policy, self._journal = policy, journal
+        self._known = {record["call"]["key"]: record["call"] for record in records if "call" in record}
+        self.topic_of: dict[Query, str] = {}  # names for the journal's readers
+        self.paid = 0
+
+    @property
+    def name(self) -> str:
+        return self._policy.name
+
+    @property
+    def wire(self) -> Any:
+        return getattr(self._policy, "wire", None)
+
+    def complete(self, conversations: Sequence[Conversation]) -> list[Completion]:
+        """As the policy's own; what it answers is on disk before it is used.
+
+        Raises:
+            PolicyError: as the policy's own, or it gave another number of texts than it was asked for.
+        """
+        keys = [key_of(conversation) for conversation in conversations]
+        new = {key: one for key, one in zip(keys, conversations, strict=True) if key not in self._known}
+        if new:
+            started = time.perf_counter()
+            answers = list(self._policy.complete(list(new.values())))
+            if len(answers) != len(new):
+                raise PolicyError(f"policy {self.name} gave {len(answers)} texts for {len(new)}")
+            seconds = (time.perf_counter() - started) / len(new)
+            calls = [
+                self._record(key, conversation, answer, seconds)
+                for (key, conversation), answer in zip(new.items(), answers, strict=True)
+            ]
+            self._journal.append({"call": call} for call in calls)
+            self._known.update((call["key"], call) for call in calls)
+            self.paid += len(calls)
+        return [_completion(self._known[key]) for key in keys]
+
+    def seconds_of(self, topic: str) -> float:
+        """What a topic's calls took when they were paid for."""
+        return sum(float(call["seconds"]) for call in self._known.values() if call["topic"] == topic)
+
+    def _record(self, key: str, conversation: Conversation, answer: Completion, seconds: float) -> dict[str, Any]:
+        if not isinstance(answer, Completion) or not isinstance(answer.text, str):
+            raise PolicyError(f"policy {self.name} gave a {type(answer).__name__}, not a Completion of text")
+        relevance = None if answer.relevance is None else [float(value) for value in answer.relevance]
+        if relevance is not None and not all(abs(value) < float("inf") for value in relevance):
+            raise PolicyError(f"policy {self.name} gave a relevance that is not finite")
+        window = conversation.window
+        return {
+            "topic": self.topic_of.get(window.query, ""),
+            "window": window.start,
+            "turn": sum(message.role == "assistant" for message in conversation.messages) + 1,
+            "key": key,
+            "text": answer.text.encode("utf-8", "replace").decode(),  # half a surrogate pair is no JSON in UTF-8
+            "relevance": relevance,
+            "tokens": answer.tokens,
+            "seconds": round(seconds, 4),
+        }
+
+
+def key_of(conversation: Conversation) -> str:
+    """SHA-256 of all that a policy can read of a conversation."""
+    window = conversation.window
+    candidates = [(one.document.id, one.score, one.rank, dict(one.signals)) for one in window.candidates]
+    messages = [(message.role, [_part(part) for part in message.parts]) for message in conversation.messages]
+    content = json.dumps([window.start, window.query.instruction, candidates, messages], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _part(part: Any) -> Any:
+    if isinstance(part, ImagePart):
+        view = part.view
+        return [part.index, view.image.label, view.width, view.height, view.box]
+    return part.text
+
+
+def _completion(call: Mapping[str, Any]) -> Completion:
+    relevance = call["relevance"]
+    return Completion(call["text"], None if relevance is None else tuple(relevance), call["tokens"])

@@ -1,0 +1,115 @@
+"""What decides a run's result, as a user gives it and as it is resolved and recorded.
+
+`resolve` turns names into everything a reader needs to repeat the run: fingerprints, digests, defaults made explicit,
+and one hash over all of it. Two runs of one hash give the same metrics; a run folder refuses another hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from vretrver.errors import InvalidInput
+from vretrver.tools import load_toolbox
+from vretrver.windows import load_planner
+
+DegradeOn = Literal["queries", "pool", "both"]
+COARSE = "hybrid, vector, bm25 or run:FILE"
+UNHASHED = ("hash", "shard", "versions")
+"""Left out of the hash: what differs between shards of one run, or between machines that should agree."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a task is run.
+
+    Args:
+        coarse: the first stage: `hybrid` (the product's retriever: vector, words, print, colour), `vector` (the
+            embedder alone), `bm25` (captions alone), or `run:FILE` (another system's TREC run). A task whose galleries
+            come ranked keeps their order (`given`).
+        k: candidates that the first stage hands over; 50 in the paper's M-BEIR runs, 10 on unseen sets.
+        planner, tools, max_tool_turns, window_pixels: as `Reranker` and `Wire` take them; None keeps the default.
+        ocr: read print, in the index and in the agent; None does if the extra is installed.
+        degrade, degrade_on: a corruption (`vretrver.degrade`) of query pictures, pool pictures, or both.
+        shuffles: rank so many times more with the candidates handed over in another order.
+        limit: so many topics, evenly spread; None for all.
+        shard: `i/n`: the i-th of n parts of the topics, for n machines; see `merge`.
+        seed: of shuffles and corruptions.
+        batch: topics that advance together.
+
+    Raises:
+        InvalidInput: a value is not one of these.
+    """
+
+    coarse: str = "hybrid"
+    k: int = 50
+    planner: str = "sliding:20,10"
+    tools: str = "select_images,crop_image"
+    max_tool_turns: int = 2
+    window_pixels: int | None = None
+    ocr: bool | None = None
+    degrade: str | None = None
+    degrade_on: DegradeOn = "queries"
+    shuffles: int = 0
+    limit: int | None = None
+    shard: str | None = None
+    seed: int = 0
+    batch: int = 16
+
+    def __post_init__(self) -> None:
+        if self.coarse not in ("hybrid", "vector", "bm25") and not re.fullmatch("run:.+", self.coarse):
+            raise InvalidInput(f"the coarse stage is {COARSE}; got {self.coarse!r}")
+        if self.degrade_on not in ("queries", "pool", "both"):
+            raise InvalidInput(f"pictures are degraded on queries, pool or both; got {self.degrade_on!r}")
+        for name, least in (("k", 1), ("batch", 1), ("shuffles", 0), ("max_tool_turns", 0)):
+            if getattr(self, name) < least:
+                raise InvalidInput(f"{name} is {getattr(self, name)}; it must be at least {least}")
+        if self.limit is not None and self.limit < 1:
+            raise InvalidInput(f"the limit is {self.limit} topics; it must be at least 1")
+        load_planner(self.planner)
+        load_toolbox(self.tools)
+        self.part  # noqa: B018  # refuses a shard that is none
+
+    @property
+    def part(self) -> tuple[int, int]:
+        """The shard as (0-based number, how many)."""
+        if self.shard is None:
+            return 0, 1
+        found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", self.shard)
+        number, of = (int(found[1]), int(found[2])) if found else (0, 0)
+        if not 1 <= number <= of:
+            raise InvalidInput(f"a shard is i/n with i from 1 to n, such as 2/8; got {self.shard!r}")
+        return number - 1, of
+
+    def chosen(self, count: int) -> list[list[int]]:
+        """The batches of topic positions that this run asks, of `count` topics.
+
+        Batches are cut before shards are dealt, so that a topic meets the same company, and the same last digits of
+        its vectors, in every shard and after every resumption.
+        """
+        positions = list(range(count))
+        if self.limit is not None and self.limit < count:
+            positions = [at * count // self.limit for at in range(self.limit)]
+        batches = [positions[at : at + self.batch] for at in range(0, len(positions), self.batch)]
+        number, of = self.part
+        return batches[number::of]
+
+
+def hashed(config: Mapping[str, Any]) -> str:
+    """The configuration's hash: SHA-256 of its canonical JSON without `UNHASHED`."""
+    content = {name: value for name, value in config.items() if name not in UNHASHED}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+
+
+def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
+    """What tells two configurations apart, a line each."""
+    names = [name for name in {**ours, **theirs} if name not in UNHASHED]
+    return [
+        f"{name} is {ours.get(name)!r}, not {theirs.get(name)!r}"
+        for name in names
+        if ours.get(name) != theirs.get(name)
+    ]
