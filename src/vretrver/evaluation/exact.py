@@ -121,7 +121,9 @@ class _Best:
             # Where most of a pool ties, most of it is kept: few queries at once then.
             few = len(kept_Q_B) if np.count_nonzero(kept_Q_B) <= _PAIRS else max(1, _PAIRS // size)
             for at in range(0, len(kept_Q_B), few):
-                query, row = np.nonzero(kept_Q_B[at : at + few])
+                query, row = np.divmod(
+                    np.flatnonzero(kept_Q_B[at : at + few]), size
+                )  # nonzero() takes ten times as long
                 self._merge(slice(first + at, first + min(at + few, len(kept_Q_B))), query, row, start, vectors_B_D)
 
     def _first_bar(self, rough_Q_B: NDArray[np.float32]) -> NDArray[np.float64]:
