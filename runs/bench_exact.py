@@ -1,10 +1,10 @@
 """Exact search of a generated pool that streams by: time, rate and memory, and the arithmetic for M-BEIR's pool.
 
-    OMP_NUM_THREADS=2 python runs/bench_exact.py --rows 1000000 --dim 512 --queries 10000 --work FOLDER [--engine faiss] [-o OUT.json]
+    OMP_NUM_THREADS=2 python runs/bench_exact.py --rows 1000000 --dim 512 --queries 10000 --work FOLDER [-o OUT.json]
 
 The pool is seeded: unit vectors in .npy shards, written once and used again. Query i is row i * (rows // queries) with
-noise, so its first neighbour is known and every run checks it; eight queries are also searched by brute force in float64.
-`--engine faiss` does the same pass with `faiss.knn` and `faiss.ResultHeap`, for comparison; it needs faiss-cpu.
+noise, so its first neighbour is known and every run checks it; eight queries are also searched by brute force in
+float64. `--engine faiss` does the same pass with `faiss.knn` and `faiss.ResultHeap`; it needs faiss-cpu.
 """
 
 from __future__ import annotations
