@@ -23,11 +23,11 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from runs.evidence.reading import RememberingReader
 from runs.evidence.tasks import Asked, Task, fold_of, journal, load_task, note, open_pool, written
 
 from vretrver import Pipeline, Reranker
 from vretrver.embedders import load_embedder
+from vretrver.ocr_memory import RememberedReader
 from vretrver.policies.evidence import EvidencePolicy
 from vretrver.trace import Ranking
 
@@ -39,7 +39,7 @@ def main() -> None:
     work = options.work or options.out / "work"
     (work / "indexes").mkdir(parents=True, exist_ok=True)
     options.out.mkdir(parents=True, exist_ok=True)
-    reader = None if options.no_ocr else RememberingReader(work / "read.jsonl")
+    reader = None if options.no_ocr else RememberedReader(work / "read.jsonl")
     taught = str(options.taught) if options.taught else None
     embedder = load_embedder("lite", taught)
     policy = EvidencePolicy.load(reader=reader, ocr=False if reader is None else None, embedder=embedder)  # type: ignore[arg-type]

@@ -12,12 +12,12 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from runs.evidence.reading import RememberingReader
 from runs.evidence.tasks import Task, fold_of, load_task, open_pool
 from tqdm import tqdm
 
 from vretrver import Reranker
 from vretrver.embedders import load_embedder
+from vretrver.ocr_memory import RememberedReader
 from vretrver.policies.evidence import EvidencePolicy
 
 TASKS = (("grocery-4", "val"), ("grocery-6", "val"), ("garments-0", "test"), ("garments-7", "test"))
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--limit", type=int, default=120)
     options = parser.parse_args()
-    reader = RememberingReader(options.work / "read.jsonl")
+    reader = RememberedReader(options.work / "read.jsonl")
     reranker = Reranker(EvidencePolicy.load(reader=reader))
     print("| task | answer | " + " | ".join(f"< {cut}" for cut in CUTS) + " |")
     print("|---|---|" + "---|" * len(CUTS))
@@ -40,7 +40,7 @@ def main() -> None:
             print(f"| {name} {split} | {there} | " + " | ".join(f"{(best < cut).mean():.2f}" for cut in CUTS) + " |")
 
 
-def _confidences(task: Task, options: argparse.Namespace, reader: RememberingReader, reranker: Reranker) -> np.ndarray:
+def _confidences(task: Task, options: argparse.Namespace, reader: RememberedReader, reranker: Reranker) -> np.ndarray:
     """Best confidence per query, shape (Q, 2): with its answers among the candidates, and without them."""
     retriever = open_pool(task, options.work / "indexes", reader, load_embedder("lite"))
     asked = [one for one in task.asked if "garments" not in task.name or fold_of(one.group) == 0]

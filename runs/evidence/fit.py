@@ -26,13 +26,13 @@ import numpy as np
 from numpy.typing import NDArray
 from runs.evidence.centre import centre_of_photos
 from runs.evidence.explore import EXPLORING, Example, example_of, explored, eyes_of, keep_sightings, recall
-from runs.evidence.reading import RememberingReader
 from runs.evidence.tasks import Asked, fold_of, load_task, open_listing, open_pool
 from runs.fusion.printed import labels
 from scipy.optimize import minimize  # type: ignore[import-untyped]
 
 from vretrver.coarse import coarse_candidates
 from vretrver.embedders.lite import LiteEmbedder
+from vretrver.ocr_memory import RememberedReader
 from vretrver.policies.evidence import EvidencePolicy
 from vretrver.policies.evidence.signals import NAMES
 from vretrver.policies.evidence.weights import Weights, probabilities
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def _examples(root: Path, work: Path, centre: NDArray[np.float32], limit: int) -> Iterator[list[Example]]:
-    reader = RememberingReader(work / "read.jsonl")
+    reader = RememberedReader(work / "read.jsonl")
     eyes, sightings = eyes_of(reader), work / f"sightings.{LiteEmbedder.load().feature_fingerprint[:8]}.pickle"
     recall(eyes, sightings)
 
@@ -129,7 +129,7 @@ def taught_lite(root: Path, photos: int) -> LiteEmbedder:
     return lite.taught(features, [label for label, _ in examples])
 
 
-def _names_to_photos(root: Path, work: Path, reader: RememberingReader) -> tuple[list[Asked], Any]:
+def _names_to_photos(root: Path, work: Path, reader: RememberedReader) -> tuple[list[Asked], Any]:
     """Names of products that ask for their validation photos."""
     photos: dict[str, list[str]] = {}
     for path in sorted((root / "mbeir_images/grocery/val").glob("*.jpg")):
@@ -139,7 +139,7 @@ def _names_to_photos(root: Path, work: Path, reader: RememberingReader) -> tuple
     return asked, open_listing(rows, work / "indexes" / "val-photos", reader)
 
 
-def _labels(work: Path, reader: RememberingReader) -> Iterator[tuple[str, list[Asked], Any]]:
+def _labels(work: Path, reader: RememberedReader) -> Iterator[tuple[str, list[Asked], Any]]:
     """Drawn labels that differ in a brand, a product or a figure, asked for in words, by picture, and by both."""
     folder = work / "labels"
     folder.mkdir(exist_ok=True)

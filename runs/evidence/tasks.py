@@ -16,13 +16,12 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from runs.evidence.reading import RememberingReader
-
 from vretrver.embedders import Embedder, load_embedder
 from vretrver.images import open_image
 from vretrver.indexes.lance import LanceIndex
 from vretrver.ingest import build_index
 from vretrver.ocr import printed_text
+from vretrver.ocr_memory import RememberedReader
 from vretrver.retriever import Retriever
 from vretrver.types import ImageRef, Query
 
@@ -82,7 +81,7 @@ def load_task(root: Path, name: str, split: str) -> Task:
 
 
 def open_pool(
-    task: Task, folder: Path, reader: RememberingReader | None, embedder: str | Embedder = "lite"
+    task: Task, folder: Path, reader: RememberedReader | None, embedder: str | Embedder = "lite"
 ) -> Retriever:
     """The task's pool, indexed (what is indexed already stays); with a reader, its pictures' words as well.
 
@@ -97,7 +96,7 @@ def open_pool(
     return Retriever(opened.index, opened.embedder, reader)
 
 
-def open_listing(rows: Sequence[dict[str, str]], folder: Path, reader: RememberingReader | None) -> Retriever:
+def open_listing(rows: Sequence[dict[str, str]], folder: Path, reader: RememberedReader | None) -> Retriever:
     """An index of pictures given by `id` and `image`, the pictures anywhere on this disk."""
     model = load_embedder("lite")
     folder = folder.with_name(f"{folder.name}-{model.fingerprint[:12]}")
@@ -112,7 +111,7 @@ def open_listing(rows: Sequence[dict[str, str]], folder: Path, reader: Rememberi
     return Retriever(opened.index, opened.embedder, reader)
 
 
-def _read_words(folder: Path, reader: RememberingReader) -> None:
+def _read_words(folder: Path, reader: RememberedReader) -> None:
     """What `build_index(ocr=True)` does, with a reader that remembers."""
     from tqdm import tqdm
 
