@@ -30,6 +30,7 @@ class Topic:
         candidates: the ids this topic ranks, for benchmarks that give every query a gallery of its own; None for the
             whole pool. In the order the benchmark gives them.
         group: the part of the benchmark it belongs to, for tables by part; "" when there is one part.
+        excluded: ids of the pool that this topic may not rank, such as the pictures that its query already shows.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Topic:
     relevant: Mapping[str, int]
     candidates: tuple[str, ...] | None = None
     group: str = ""
+    excluded: tuple[str, ...] = ()
 
 
 class Pool(Protocol):
