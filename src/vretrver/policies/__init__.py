@@ -33,16 +33,23 @@ def load_policy(name: str | Policy) -> Policy:
     """The policy of a name, or the object itself if it is one already.
 
     Args:
-        name: `evidence`, the embedded agent that needs no MLLM.
+        name: `evidence`, the embedded agent that needs no MLLM, or `cross-encoder:<model name or folder>`.
 
     Raises:
-        InvalidInput: no such policy.
+        InvalidInput: no such policy, or its model cannot be loaded.
+        MissingExtra: the policy's library is not installed.
     """
     if not isinstance(name, str):
         return name
-    match name:
-        case "evidence":
+    match name.partition(":"):
+        case "evidence", "", "":
             from vretrver.policies.evidence import EvidencePolicy
 
             return EvidencePolicy.load()
-    raise InvalidInput(f"unknown policy {name!r}; choose evidence, or pass an object with complete()")
+        case "cross-encoder", _, model if model:
+            from vretrver.policies.cross_encoder import CrossEncoderPolicy
+
+            return CrossEncoderPolicy(model)
+    raise InvalidInput(
+        f"unknown policy {name!r}; choose evidence or cross-encoder:<model>, or pass an object with complete()"
+    )
