@@ -11,7 +11,7 @@ DESTINATION = Path(__file__).parents[1] / "docs" / "cli.md"
 def reference() -> str:
     """The whole of docs/cli.md."""
     os.environ["COLUMNS"] = "100"  # argparse wraps to the terminal; the document must not depend on it
-    from vretrver.options import parsers
+    from vretrver.cli.options import parsers
 
     parser, commands = parsers()
     parts = [

@@ -1,21 +1,15 @@
-"""The `vretrver` command: verb, thing, `-o` where. Each command parses, calls the library, prints.
-
-Results go to stdout (`--json` for one JSON object), progress to stderr. Exit status: 0 done, 1 failed
-or stopped (one line says why; `--debug` shows the traceback), 2 misused.
-"""
+"""The commands of a person with pictures: index, search, rerank, teach, view, info."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from vretrver.errors import InvalidInput, MissingPath, VretrverError
-from vretrver.options import parse
+from vretrver.cli.printing import print_json, printable
+from vretrver.errors import InvalidInput, MissingPath
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -25,40 +19,7 @@ if TYPE_CHECKING:
     from vretrver.types import Document, Query
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status."""
-    options = parse(sys.argv[1:] if argv is None else argv)
-    # A plain `kill` should end work as gently as Ctrl-C does: what was acknowledged is kept.
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        return _COMMANDS[options.command](options)
-    except BrokenPipeError:  # `vretrver ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        print("vretrver: stopped; what was finished is kept, the same command goes on from there", file=sys.stderr)
-        return 1
-    except VretrverError as error:
-        if options.debug:
-            raise
-        print(f"vretrver: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
-    except Exception as error:
-        if options.debug:
-            raise
-        print(
-            f"vretrver: unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]} "
-            "(a bug: please report it with the output of --debug)",
-            file=sys.stderr,
-        )
-        return 1
-
-
-def _interrupt(_signal: int, _frame: object) -> NoReturn:
-    raise KeyboardInterrupt
-
-
-def _index(options: Namespace) -> int:
+def index(options: Namespace) -> int:
     from vretrver.ingest import build_index
 
     report = build_index(
@@ -70,13 +31,13 @@ def _index(options: Namespace) -> int:
         ocr=options.ocr,
     )
     if options.json:
-        _print_json(report.to_json())
+        print_json(report.to_json())
     else:
         print(report.summary())
     return 0
 
 
-def _search(options: Namespace) -> int:
+def search(options: Namespace) -> int:
     from vretrver.pipeline import Pipeline
     from vretrver.retriever import Retriever
 
@@ -86,7 +47,7 @@ def _search(options: Namespace) -> int:
     return _show(ranking, options)
 
 
-def _rerank(options: Namespace) -> int:
+def rerank(options: Namespace) -> int:
     from vretrver.embedders import load_embedder
     from vretrver.reranker import coarse_candidates
 
@@ -101,20 +62,20 @@ def _rerank(options: Namespace) -> int:
     return _show(reranker.rerank(query, candidates, top_k=options.k), options)
 
 
-def _teach(options: Namespace) -> int:
+def teach(options: Namespace) -> int:
     from vretrver.teaching import teach, undo
 
     if options.undo == (options.labels is not None):
         raise InvalidInput("teach takes either a file of labels or --undo")
     report = undo(options.index) if options.undo else teach(options.index, options.labels)
     if options.json:
-        _print_json(report.to_json())
+        print_json(report.to_json())
     else:
         print(report.summary())
     return 0
 
 
-def _view(options: Namespace) -> int:
+def view(options: Namespace) -> int:
     from vretrver.viewer import render
 
     render(options.traces, options.output)
@@ -122,12 +83,12 @@ def _view(options: Namespace) -> int:
     return 0
 
 
-def _info(options: Namespace) -> int:
+def info(options: Namespace) -> int:
     from vretrver.indexes import load_index
 
     facts = load_index(options.index).info()
     if options.json:
-        _print_json(facts)
+        print_json(facts)
     else:
         width = max(map(len, facts))
         for name, value in facts.items():
@@ -156,7 +117,7 @@ def _documents(options: Namespace) -> list[Document]:
 
         listing = read_source(options.documents)
         for path, reason in listing.skipped:
-            print(f"skipped {_printable(path)}: {_printable(reason)}", file=sys.stderr)
+            print(f"skipped {printable(path)}: {printable(reason)}", file=sys.stderr)
         documents += [entry.document for entry in listing.entries]
     return documents
 
@@ -195,7 +156,7 @@ def _show(ranking: Ranking, options: Namespace) -> int:
 
         append_trace(options.trace, ranking)
     if options.json:
-        _print_json(ranking.to_json())
+        print_json(ranking.to_json())
     else:
         _print_ranking(ranking)
     return 0
@@ -206,34 +167,11 @@ def _print_ranking(ranking: Ranking) -> None:
         print("Nothing here is likely to match. The nearest:")
     for result in ranking.results:
         moved = "" if result.candidate.rank == result.rank else f"  (was {result.candidate.rank})"
-        print(f"{result.rank:>3}  {result.confidence:4.0%}  {_printable(result.document.id)}{moved}")
+        print(f"{result.rank:>3}  {result.confidence:4.0%}  {printable(result.document.id)}{moved}")
         if result.document.text:
-            print(f"           {_printable(result.document.text)[:100]}")
+            print(f"           {printable(result.document.text)[:100]}")
         for evidence in result.evidence:
-            print(f"           {evidence.tool}: {_printable(evidence.note)[:160]}")
+            print(f"           {evidence.tool}: {printable(evidence.note)[:160]}")
     usage = ranking.usage
     cost = f"{usage.policy_calls} agent turns, {usage.tool_calls} looks, {usage.seconds:.2f} s"
     print(f"{len(ranking.results)} results, {cost}", file=sys.stderr)
-
-
-def _printable(text: str) -> str:
-    """One line without control characters: a caption must not drive the user's terminal."""
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
-
-
-def _print_json(value: object) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=2))
-
-
-_COMMANDS: dict[str, Callable[[Namespace], int]] = {
-    "index": _index,
-    "search": _search,
-    "rerank": _rerank,
-    "teach": _teach,
-    "view": _view,
-    "info": _info,
-}
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,101 @@
+"""The commands of a person who measures: eval, merge, report, compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vretrver.cli.printing import print_json, printable
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+
+def evaluate(options: Namespace) -> int:
+    from vretrver.datasets import load_task
+    from vretrver.evaluation.evaluate import evaluate as run
+    from vretrver.evaluation.pools import cache_folder
+    from vretrver.evaluation.settings import Settings
+
+    settings = Settings(
+        coarse=options.coarse,
+        k=options.top_k,
+        planner=options.planner,
+        tools=options.tools,
+        max_tool_turns=options.max_tool_turns,
+        window_pixels=options.window_pixels,
+        ocr=options.ocr,
+        degrade=options.degrade,
+        degrade_on=options.degrade_on,
+        shuffles=options.shuffles,
+        limit=options.limit,
+        shard=options.shard,
+        seed=0 if options.seed is None or options.dataset == "world" else options.seed,
+        batch=options.batch,
+    )
+    given = {name: getattr(options, name) for name in ("pool", "instructions", "size", "distractors")}
+    if options.dataset == "world":
+        given["seed"] = options.seed
+    work = cache_folder(options.cache) / "datasets" / options.dataset
+    task = load_task(options.dataset, options.root, task=options.task, split=options.split, work=work, **given)
+    metrics = run(
+        task,
+        options.output,
+        settings,
+        embedder=options.embedder,
+        policy=options.policy,
+        cache=options.cache,
+        allow_missing=options.allow_missing,
+    )
+    return _show(metrics, options)
+
+
+def merge(options: Namespace) -> int:
+    from vretrver.evaluation.folder import merge as join
+
+    return _show(join(options.shards, options.output), options)
+
+
+def report(options: Namespace) -> int:
+    from vretrver.report import write_report
+
+    print(write_report([Path(run) for run in options.runs], options.output, traces=options.traces))
+    return 0
+
+
+def compare(options: Namespace) -> int:
+    from vretrver.report import compare as compared
+
+    comparison = compared(options.a, options.b)
+    if options.json:
+        print_json(comparison.to_json())
+    else:
+        print(comparison.summary())
+    return 0
+
+
+def _show(metrics: dict[str, Any], options: Namespace) -> int:
+    if options.json:
+        print_json(metrics)
+        return 0
+    print(f"{printable(metrics['title'])}: {metrics['n']} topics, {metrics['k']} candidates each")
+    if not metrics["judged"]:
+        print("The answers are not public: no figure can be given here.")
+    else:
+        _print_measures(metrics)
+    print(f"All of it: {options.output}; a page: vretrver report {options.output} -o report.html")
+    return 0
+
+
+def _print_measures(metrics: dict[str, Any]) -> None:
+    names = list(dict.fromkeys([metrics["headline"], "hit@1", "hit@5", "hit@10"]))
+    print(f"{'':<10} {'coarse':>8} {'reranked':>9}  95 % interval of the difference")
+    for name in names:
+        low_high = metrics["interval"]["difference"].get(name)
+        interval = "" if low_high is None else f"  [{low_high[0]:+.3f}, {low_high[1]:+.3f}]"
+        print(f"{name:<10} {metrics['coarse'][name]:>8.3f} {metrics['reranked'][name]:>9.3f}{interval}")
+    print(f"ceiling    {metrics['ceiling']:>8.3f}  (topics with an answer among the candidates)")
+    print(f"first places won {metrics['wins']}, lost {metrics['losses']}, sign test p = {metrics['sign_p']:.3g}")
+    if metrics["errors"]:
+        topic, why = metrics["errors"][0]
+        print(f"{len(metrics['errors'])} topics could not be asked, such as {printable(topic)}: {printable(why)}")

@@ -1,0 +1,125 @@
+"""Options of eval, merge, report and compare."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from vretrver.cli.parsing import Commands, command, positive
+
+_DATASETS = """\
+DATASET is one of
+  mbeir     M-BEIR's layout, UniIR's or your own: --root M-BEIR --task cirr_task7 [--pool global]
+  circo, genecis, visdial, vist, mtfiq    the paper's unseen sets: --root FOLDER
+  released  V-Retrver's evaluation parquet: --root FILE
+  jsonl     your own data: --root FOLDER with queries.jsonl and documents.jsonl
+  world     the small-detail world, made here: --size 500 --seed 7
+docs/datasets.md says how each folder is laid out. A run that was cut off goes on when the same command runs again."""
+
+
+def add(commands: Commands) -> None:
+    """Add the commands."""
+    _add_eval(commands)
+    _add_merge(commands)
+    _add_report(commands)
+    _add_compare(commands)
+
+
+def _add_eval(commands: Commands) -> None:
+    parser = command(commands, "eval", "Measure retrieval and what looking did, on a benchmark or your own data.")
+    parser.description += "\n\n" + _DATASETS
+    parser.add_argument("dataset", metavar="DATASET")
+    parser.add_argument("-o", "--output", required=True, metavar="RUN", help="the run's folder")
+    _add_data(parser.add_argument_group("data"))
+    _add_stages(parser.add_argument_group("what is evaluated"))
+    _add_robustness(parser.add_argument_group("robustness"))
+    _add_work(parser.add_argument_group("the work"))
+    parser.add_argument("--json", action="store_true", help="print metrics.json")
+
+
+def _add_data(group: Any) -> None:
+    group.add_argument("--root", metavar="PATH", help="where the dataset lies")
+    group.add_argument("--task", help="which of its tasks or subsets")
+    group.add_argument("--split", help="its test split by default")
+    group.add_argument("--pool", choices=("local", "global"), help="M-BEIR: which pool (default local)")
+    group.add_argument(
+        "--instructions",
+        choices=("fixed", "none", "gold"),
+        help="M-BEIR: the fixed prompt of the task (default), none, or UniIR's, whose modality is read off the gold",
+    )
+    group.add_argument("--size", type=positive, help="world: how many topics (default 500)")
+    group.add_argument("--seed", type=int, help="world: its seed (default 7); elsewhere of shuffles (default 0)")
+    group.add_argument("--distractors", type=positive, help="world: look-alikes beside each answer (default 3)")
+    group.add_argument("--allow-missing", action="store_true", help="leave out what lacks its picture")
+    group.add_argument("--limit", type=positive, metavar="N", help="only N topics, evenly spread")
+
+
+def _add_stages(group: Any) -> None:
+    group.add_argument("--embedder", default="lite", help="lite (default) or sentence-transformers:MODEL")
+    group.add_argument(
+        "--coarse",
+        default="hybrid",
+        metavar="STAGE",
+        help="first stage: hybrid (default: vector, words, print, colour), vector, bm25, or run:FILE (a TREC run)",
+    )
+    group.add_argument("--policy", default="evidence", help="evidence (default), cross-encoder:MODEL, or none")
+    group.add_argument("--top-k", type=positive, default=50, help="candidates that are reranked (default 50)")
+    group.add_argument("--planner", default="sliding:20,10", help="sliding:WINDOW,STRIDE (default sliding:20,10)")
+    group.add_argument(
+        "--tools", default="select,zoom", help="select,zoom (default), one of them, or none: reasoning without tools"
+    )
+    group.add_argument("--max-tool-turns", type=int, default=2, metavar="N", help="tool calls per window (default 2)")
+    group.add_argument("--window-pixels", type=positive, metavar="N", help="largest area of a picture in the window")
+    group.add_argument(
+        "--ocr",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="read the words on pictures (default: when the extra [ocr] is installed)",
+    )
+
+
+def _add_robustness(group: Any) -> None:
+    group.add_argument(
+        "--degrade",
+        metavar="SPEC",
+        help="corrupt pictures first, such as blur=2,noise=0.1,jpeg=20,occlude=0.2,lowres=64",
+    )
+    group.add_argument(
+        "--degrade-on", choices=("queries", "pool", "both"), default="queries", help="whose pictures (default queries)"
+    )
+    group.add_argument(
+        "--shuffles", type=int, default=0, metavar="N", help="rank N more times with the candidates shuffled"
+    )
+
+
+def _add_work(group: Any) -> None:
+    group.add_argument("--shard", metavar="I/N", help="the I-th of N parts, for N machines; join them with merge")
+    group.add_argument("--batch", type=positive, default=16, metavar="N", help="topics that advance together")
+    group.add_argument("--cache", metavar="DIR", help="indexes and words read (default: your cache folder)")
+
+
+def _add_merge(commands: Commands) -> None:
+    parser = command(commands, "merge", "Make one run of all shards of a run.")
+    parser.add_argument("shards", nargs="+", metavar="SHARD", help="run folders made with --shard")
+    parser.add_argument("-o", "--output", required=True, metavar="RUN")
+    parser.add_argument("--json", action="store_true", help="print metrics.json")
+
+
+def _add_report(commands: Commands) -> None:
+    parser = command(
+        commands,
+        "report",
+        "One page about runs: tables beside the paper's, wins and losses with pictures, traces one click away.",
+    )
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="folders made by eval")
+    parser.add_argument("-o", "--output", required=True, metavar="HTML")
+    parser.add_argument("--traces", type=int, default=50, metavar="N", help="traces to show per run (default 50)")
+
+
+def _add_compare(commands: Commands) -> None:
+    parser = command(
+        commands, "compare", "Is run B better than run A? Paired bootstrap, significance, wins, losses, cost."
+    )
+    parser.add_argument("a", metavar="A", help="a run folder")
+    parser.add_argument("b", metavar="B", help="another run of the same task")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")

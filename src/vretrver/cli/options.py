@@ -1,0 +1,45 @@
+"""The command line's options and their help; what the commands do is beside it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from vretrver import __version__
+from vretrver.cli import evaluation_options, search_options
+
+_EPILOG = """\
+examples:
+  vretrver index photos/ -o photos.vr
+  vretrver search photos.vr "milk carton with 1.5 % fat" -k 10
+  vretrver search photos.vr --image shoe.jpg "the same in red" --trace run.jsonl
+  vretrver view run.jsonl -o run.html
+  vretrver teach photos.vr labels.csv
+
+`vretrver COMMAND --help` says more. Nothing is downloaded, and nothing leaves this machine.
+"""
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The options of one command; exits with status 2 when they are misused.
+
+    Options may stand between the positionals, `search INDEX --image a.jpg "text"`, which plain parse_args refuses.
+    """
+    parser, commands = parsers()
+    command = commands.get(argv[0]) if argv else None
+    return parser.parse_args(argv) if command is None else command.parse_intermixed_args(argv[1:])
+
+
+def parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """The command line's parser, and each command's own."""
+    parser = argparse.ArgumentParser(
+        prog="vretrver",
+        description="Search that looks before it answers: finds pictures and texts, inspects them, then ranks.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"vretrver {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    search_options.add(commands)
+    evaluation_options.add(commands)
+    return parser, commands.choices

@@ -1,0 +1,199 @@
+"""`evaluate`: a task in, a run folder out.
+
+It resolves what was asked for into a recorded configuration, makes the first stage and drives the runner. The loop is
+`evaluation.runner`'s, the folder's files are `evaluation.folder`'s, the numbers are `evaluation.summary`'s.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from vretrver import __version__, ocr
+from vretrver.datasets import Task
+from vretrver.datasets.digest import data_digest
+from vretrver.datasets.missing import missing_pictures, without_missing
+from vretrver.embedders import Embedder, load_embedder
+from vretrver.errors import MissingPath
+from vretrver.evaluation.corruption import corrupted
+from vretrver.evaluation.folder import JOURNAL, claim, finish, made, write_text
+from vretrver.evaluation.journal import Journal
+from vretrver.evaluation.pools import cache_folder, pool_index, reader_of
+from vretrver.evaluation.recording import RecordedPolicy
+from vretrver.evaluation.runner import Runner
+from vretrver.evaluation.settings import Settings, hashed
+from vretrver.evaluation.stages import VECTOR_ALONE, FirstStage, Indexed, Ordered, Worded
+from vretrver.indexes import load_index
+from vretrver.policies import Policy, load_policy
+from vretrver.protocol import Wire
+from vretrver.reranker import Reranker
+from vretrver.retriever import Retriever
+from vretrver.tools import load_toolbox
+from vretrver.windows import load_planner
+
+_LOG = logging.getLogger(__name__)
+
+
+def evaluate(
+    task: Task,
+    folder: str | os.PathLike[str],
+    settings: Settings | None = None,
+    *,
+    embedder: str | Embedder = "lite",
+    policy: str | Policy | None = "evidence",
+    cache: str | os.PathLike[str] | None = None,
+    allow_missing: bool = False,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Run a task and write its run folder; called again on the same folder, go on where it was cut off.
+
+    Args:
+        task: from `vretrver.datasets.load_task`, or your own.
+        folder: the run folder (`vretrver.evaluation.outcome` says what is in it), made if it is not there.
+        settings: how; the defaults are the paper's.
+        embedder, policy: names or objects; policy None (or "none") keeps the coarse order.
+        cache: where indexes and words read off pictures are kept; the user's cache folder by default.
+        allow_missing: leave out what lacks its picture; else a missing picture is an error before anything starts.
+        progress: draw progress on stderr when that is a terminal.
+
+    Returns:
+        The content of metrics.json.
+
+    Raises:
+        MissingPath: pictures are missing, and how many; their names are in `missing.txt` of the folder.
+        InvalidInput: the folder holds a run of another configuration; says what differs.
+        PolicyError: the policy fails again and again.
+        StorageError: the disk refuses.
+        MissingExtra: a library that the settings need is not installed.
+    """
+    settings = settings or Settings()
+    place, stored = made(Path(folder)), cache_folder(cache)
+    sound = _present(task, place, allow_missing)
+    model = load_embedder(embedder)
+    reads = ocr.available() if settings.ocr is None else settings.ocr
+    agent = _policy(policy, model, reads, stored)
+    config = resolve(sound, settings, model, agent, reads)
+    claim(place, config)
+    batches = settings.chosen(len(task.topics))
+    with Journal(place / JOURNAL) as journal:
+        recorded = None if agent is None else RecordedPolicy(agent, journal, journal.records)
+        known = {record["at"] for record in journal.records if "outcome" in record}
+        if any(at not in known for batch in batches for at in batch):
+            task = corrupted(sound, settings, stored)
+            stage = _stage(task, settings, model, reads=reads, cache=stored, progress=progress)
+            reranker = None if recorded is None else _reranker(recorded, settings)
+            runner = Runner(
+                place, journal, stage, reranker, recorded, k=settings.k, shuffles=settings.shuffles, seed=settings.seed
+            )
+            runner.run(task, batches, progress)
+    return finish(place)
+
+
+def resolve(task: Task, settings: Settings, embedder: Embedder, policy: Policy | None, reads: bool) -> dict[str, Any]:
+    """The configuration as it is recorded, its hash inside; see `vretrver.evaluation.settings`."""
+    config: dict[str, Any] = {
+        "task": task.name,
+        "title": task.card.title,
+        "task_id": task.task_id,
+        "split": task.split,
+        "data": data_digest(task),
+        "facts": dict(task.facts),
+        "n_pool": len(task.pool),
+        "measures": list(task.measures),
+        "embedder": embedder.name,
+        "fingerprint": embedder.fingerprint,
+        "ocr": reads,
+        "coarse": "given" if task.given_order else settings.coarse,
+        "policy": "none" if policy is None else policy.name,
+        "policy_fingerprint": getattr(policy, "fingerprint", None),
+        "planner": settings.planner,
+        "tools": [tool.name for tool in load_toolbox(settings.tools).tools],
+        "max_tool_turns": settings.max_tool_turns,
+        "window_pixels": _wire(policy, settings.window_pixels).window_pixels,
+        "k": settings.k,
+        "degrade": settings.degrade,
+        "degrade_on": settings.degrade_on if settings.degrade else None,
+        "shuffles": settings.shuffles,
+        "limit": settings.limit,
+        "shard": settings.shard,
+        "seed": settings.seed,
+        "batch": settings.batch,
+        "version": __version__,
+    }
+    config["hash"] = hashed(config)
+    config["versions"] = {name: _version(name) for name in ("numpy", "pillow", "onnxruntime", "lancedb")}
+    return config
+
+
+# -- what a run is made of --------------------------------------------------------------------------------------
+
+
+def _present(task: Task, place: Path, allow_missing: bool) -> Task:
+    """The task, once it is known which of its pictures are there."""
+    missing = missing_pictures(task)
+    if not missing:
+        return task
+    names = place / "missing.txt"
+    write_text(names, "".join(f"{name}\n" for name in missing))
+    found = f"{len(missing)} pictures of {task.name} are missing, such as {', '.join(missing[:3])}; all are in {names}"
+    if not allow_missing:
+        raise MissingPath(f"{found}; get them, or leave out what needs them with --allow-missing")
+    _LOG.warning("%s; what needs them is left out", found)
+    kept = without_missing(task, missing)
+    return replace(kept, facts={**kept.facts, "missing_pictures": len(missing)})
+
+
+def _stage(task: Task, settings: Settings, model: Embedder, *, reads: bool, cache: Path, progress: bool) -> FirstStage:
+    if task.given_order:
+        return Ordered.given(task)
+    if settings.coarse == "bm25":
+        return Worded(task.pool)
+    if settings.coarse.startswith("run:"):
+        return Ordered.run(Path(settings.coarse.removeprefix("run:")), task, settings.k)
+    whole = settings.coarse == "hybrid"
+    folder, skipped = pool_index(task, model, cache, reading=reads and whole, progress=progress)
+    if skipped:
+        first = ": ".join(skipped[0])
+        _LOG.warning("%d documents cannot be indexed and will not be found; %s", len(skipped), first)
+    reader = reader_of(cache) if reads and whole else None
+    return Indexed(Retriever(load_index(folder), model, reader, None if whole else VECTOR_ALONE))
+
+
+def _policy(given: str | Policy | None, model: Embedder, reads: bool, cache: Path) -> Policy | None:
+    """The agent; the embedded one shares the run's embedder where it can, and remembers what it has read."""
+    if given is None or given == "none":
+        return None
+    if given != "evidence":
+        return load_policy(given)
+    from vretrver.embedders.lite import LiteEmbedder
+    from vretrver.policies.evidence import EvidencePolicy
+
+    sees = model if isinstance(model, LiteEmbedder) else None
+    return EvidencePolicy.load(embedder=sees, reader=reader_of(cache) if reads else None, ocr=None if reads else False)
+
+
+def _reranker(policy: Policy, settings: Settings) -> Reranker:
+    return Reranker(
+        policy,
+        planner=load_planner(settings.planner),
+        toolbox=load_toolbox(settings.tools),
+        max_tool_turns=settings.max_tool_turns,
+        wire=_wire(policy, settings.window_pixels),
+    )
+
+
+def _wire(policy: Policy | None, window_pixels: int | None = None) -> Wire:
+    """The policy's dialect, its window pictures at another size where that is asked for."""
+    wire: Wire = getattr(policy, "wire", None) or Wire()
+    return wire if window_pixels is None else replace(wire, window_pixels=window_pixels)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
