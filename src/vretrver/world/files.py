@@ -1,0 +1,289 @@
+"""A folder of the world: pictures, what is asked of them, and the truth about each; a kill leaves a folder to go on with.
+
+    world.json      what the folder was made with; another setting needs another folder
+    000012-c0.jpg   candidate 0 of group 12; 000012-q.jpg its query's picture
+    truth.jsonl     one `Truth` a picture
+    topics.jsonl    one question a group: id, kind, modality, text, picture, candidates (pictures or texts), answer,
+                    values
+
+A group's pictures are written before its lines, its line in topics.jsonl last: a group counts when that is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, fields
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from vretrver.errors import InvalidInput, MissingPath, RecordError
+from vretrver.types import Box
+from vretrver.world.drawing import draw
+from vretrver.world.groups import MODALITIES, Group, group
+from vretrver.world.scenes import KINDS, VERSION, Scene, layout
+
+JPEG_QUALITY = 88
+_SETTINGS, _TRUTH, _TOPICS = "world.json", "truth.jsonl", "topics.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What is true of one picture.
+
+    Args:
+        file: its name in the folder.
+        kind, value, subject: the deciding detail, as in `scenes.Tag`.
+        tag: the tag's bounding box. detail: that of the deciding marks or print. Pixels of the original.
+        size: the picture's width and height.
+        object, colour, surface, wall: what else a description may say.
+        marks: icon and ink of each mark on the tag, row by row.
+        clutter: icons that stand about.
+    """
+
+    file: str
+    kind: str
+    value: str
+    subject: str | None
+    tag: Box
+    detail: Box
+    size: tuple[int, int]
+    object: str
+    colour: str
+    surface: str
+    wall: str
+    marks: tuple[tuple[str, str], ...]
+    clutter: tuple[str, ...]
+
+    @classmethod
+    def of(cls, file: str, scene: Scene) -> Truth:
+        lay = layout(scene)
+        return cls(
+            file,
+            scene.tag.kind,
+            scene.tag.value,
+            scene.tag.subject,
+            lay.tag_box,
+            lay.detail_box,
+            lay.size,
+            scene.object,
+            scene.colour,
+            scene.surface,
+            scene.wall,
+            tuple((mark.icon, mark.colour) for mark in lay.marks),
+            tuple(one.icon for one in lay.clutter),
+        )
+
+    def to_record(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Truth:
+        """The inverse of `to_record`, through JSON too.
+
+        Raises:
+            RecordError: a field is missing or strange.
+        """
+        try:
+            values = {field.name: record[field.name] for field in fields(cls)}
+            for name in ("tag", "detail"):
+                x0, y0, x1, y1 = (int(edge) for edge in values[name])
+                values[name] = (x0, y0, x1, y1)
+            values["size"] = (int(values["size"][0]), int(values["size"][1]))
+            values["marks"] = tuple((str(icon), str(ink)) for icon, ink in values["marks"])
+            values["clutter"] = tuple(values["clutter"])
+            return cls(**values)
+        except (KeyError, TypeError, ValueError) as fault:
+            raise RecordError(f"this truth does not parse: {type(fault).__name__}: {fault}") from fault
+
+
+def generate(
+    folder: str | os.PathLike[str],
+    size: int = 500,
+    seed: int = 7,
+    split: str = "test",
+    distractors: int = 3,
+    *,
+    kinds: Sequence[str] = KINDS,
+    modalities: Sequence[str] = MODALITIES,
+    workers: int = 1,
+    progress: bool = True,
+) -> Path:
+    """Write `size` groups with their pictures and truth; what is there is kept, so a killed run goes on where it was.
+
+    Args:
+        folder: made if it is not there. A larger `size` later continues it: the first groups stay the same.
+        size: groups, that is questions.
+        seed, split, distractors, kinds, modalities: as `groups.group`.
+        workers: processes that draw; the files are the same for any number.
+        progress: a bar on stderr.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InvalidInput: an argument is not allowed, or the folder was made with other settings.
+        MissingExtra: the icons are not installed: `pip install 'vretrver[world]'`.
+    """
+    from tqdm import tqdm
+
+    if size < 1 or workers < 1:
+        raise InvalidInput(f"a world needs a size and workers of at least 1, not {size} and {workers}")
+    group(seed, split, 0, distractors, kinds=kinds, modalities=modalities)  # bad arguments make no folder
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {
+        "seed": seed,
+        "split": split,
+        "distractors": distractors,
+        "kinds": list(kinds),
+        "modalities": list(modalities),
+    }
+    _settle(folder, {"version": VERSION, **settings})
+    done = _mend(folder)
+    write = partial(_write, folder, settings)
+    with (
+        _appending(folder / _TRUTH) as truths,
+        _appending(folder / _TOPICS) as questions,
+        _mapping(workers) as mapping,
+        tqdm(total=size, initial=min(done, size), unit="group", desc=f"world/{split}", disable=not progress) as bar,
+    ):
+        for pictures, question in mapping(write, range(done, size)):
+            truths.write("".join(json.dumps(one) + "\n" for one in pictures))
+            truths.flush()
+            questions.write(json.dumps(question) + "\n")
+            questions.flush()
+            bar.update()
+    return folder
+
+
+def truth(folder: str | os.PathLike[str]) -> dict[str, Truth]:
+    """The truth about each picture of a folder, by file name.
+
+    Raises:
+        MissingPath: the folder holds no world. RecordError: a line does not parse; names it.
+    """
+    return {one.file: one for one in map(Truth.from_record, _records(Path(folder) / _TRUTH))}
+
+
+def topics(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """The questions of a folder, in order, as this module's docstring lists them.
+
+    Raises:
+        MissingPath, RecordError: as `truth`.
+    """
+    return list(_records(Path(folder) / _TOPICS))
+
+
+def _write(folder: Path, settings: Mapping[str, Any], index: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Draw one group's pictures; its lines for the two listings."""
+    one = group(index=index, **settings)
+    named = _named(one)
+    for file, scene in named.items():
+        _save(folder / file, scene)
+    shown = [file for file in named if file != f"{index:06d}-q.jpg"]
+    question = {
+        "id": one.id,
+        "kind": one.kind,
+        "modality": one.modality,
+        "text": one.text,
+        "picture": f"{index:06d}-q.jpg" if one.picture else None,
+        "candidates": shown or [*one.candidates],
+        "answer": one.answer,
+        "values": list(one.values),
+    }
+    return [Truth.of(file, scene).to_record() for file, scene in named.items()], question
+
+
+def _named(one: Group) -> dict[str, Scene]:
+    scenes = {f"{one.index:06d}-q.jpg": one.picture} if one.picture else {}
+    for at, candidate in enumerate(one.candidates):
+        if isinstance(candidate, Scene):
+            scenes[f"{one.index:06d}-c{at}.jpg"] = candidate
+    return scenes
+
+
+def _save(path: Path, scene: Scene) -> None:
+    part = path.with_suffix(f".{os.getpid()}.part")
+    # 4:4:4: halved colour would blur a red mark into its neighbours.
+    draw(scene).save(part, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    part.replace(path)
+
+
+def _settle(folder: Path, settings: dict[str, Any]) -> None:
+    path = folder / _SETTINGS
+    if not path.exists():
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+        part.replace(path)
+        return
+    try:
+        present = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as fault:
+        raise RecordError(f"{path} does not parse: {fault}") from fault
+    if differing := [name for name in settings if not isinstance(present, dict) or present.get(name) != settings[name]]:
+        raise InvalidInput(
+            f"{folder} holds a world with another {', '.join(differing)}; take another folder or the same settings"
+        )
+
+
+def _mend(folder: Path) -> int:
+    """Cut both listings back to whole groups, as a kill may have left a part of one; how many groups are whole."""
+    questions = _whole_lines(folder / _TOPICS)
+    files = {file for question in questions for file in _files(question)}
+    truths = [one for one in _whole_lines(folder / _TRUTH) if one.get("file") in files]
+    for name, records in ((_TOPICS, questions), (_TRUTH, truths)):
+        part = folder / f"{name}.part"
+        part.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+        part.replace(folder / name)
+    for stray in folder.glob("*-*.part"):
+        stray.unlink(missing_ok=True)
+    return len(questions)
+
+
+def _files(question: Mapping[str, Any]) -> list[str]:
+    shown = [] if question["modality"] == "i->t" else list(question["candidates"])
+    return shown + ([question["picture"]] if question["picture"] else [])
+
+
+def _whole_lines(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    whole: list[dict[str, Any]] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            whole.append(json.loads(line))
+        except ValueError:
+            break
+    return whole
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.exists():
+        raise MissingPath(f"{path} is not there; make it with vretrver.world.generate")
+    with open(path, encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                yield json.loads(line)
+            except ValueError as fault:
+                raise RecordError(f"{path}, line {number}: {fault}") from fault
+
+
+def _appending(path: Path) -> Any:
+    return open(path, "a", encoding="utf-8")
+
+
+@contextmanager
+def _mapping(workers: int) -> Iterator[Any]:
+    """`map` here, or over processes: in order either way. Spawned, so that no thread's lock is copied."""
+    if workers == 1:
+        with nullcontext():
+            yield map
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield partial(pool.map, chunksize=4)
