@@ -14,10 +14,20 @@ from hypothesis import strategies as st
 
 from vretrver import metrics
 from vretrver.errors import InvalidInput, MissingPath, RecordError, StorageError
-from vretrver.evaluation.trec import MAX_LINE, by_place, falling, read_qrels, read_run, write_qrels, write_run
+from vretrver.evaluation.trec import (
+    MAX_LINE,
+    by_place,
+    falling,
+    from_one_word,
+    one_word,
+    read_qrels,
+    read_run,
+    write_qrels,
+    write_run,
+)
 
 IDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=8).filter(
-    lambda name: name.encode().split() == [name.encode()]
+    lambda name: name.split() == [name]
 )
 SCORES = st.floats(-(2.0**127), 2.0**127, width=32) | st.floats(-10, 10) | st.sampled_from([0.0, -0.0, 1.0, 1e-46])
 RANKINGS = st.dictionaries(
@@ -73,7 +83,7 @@ def test_scores_are_lowered_by_one_step() -> None:
         falling([-3.4028235e38, 0])  # nothing is smaller
 
 
-@pytest.mark.parametrize("name", ["", " ", "a b", "a\tb", "a\n", "\x0b", "\ud800"])
+@pytest.mark.parametrize("name", ["", " ", "a b", "a\tb", "a\n", "\x0b", "a\xa0b", "\x1f", "\ud800"])
 def test_names_that_are_not_one_word_are_refused_and_nothing_is_left(tmp_path: Path, name: str) -> None:
     for topic, document, tag in (("q", name, "t"), (name, "d", "t"), ("q", "d", name)):
         with pytest.raises(InvalidInput, match="is empty or holds a blank"):
@@ -81,6 +91,32 @@ def test_names_that_are_not_one_word_are_refused_and_nothing_is_left(tmp_path: P
     with pytest.raises(InvalidInput, match="is empty or holds a blank"):
         write_qrels(tmp_path / "x", {"q": {"d": 1, name: 1}})
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("photos/kite.jpg", "photos/kite.jpg"),
+        ("my kite.jpg", "my%20kite.jpg"),
+        ("50% off", "50%%20off"),
+        ("my%20kite.jpg", "my%2520kite.jpg"),
+        ("100%", "100%"),
+        ("a\u2003b", "a%E2%80%83b"),
+    ],
+)
+def test_names_with_blanks_can_be_made_one_word(name: str, word: str) -> None:
+    assert one_word(name) == word and from_one_word(word) == name
+
+
+@given(st.text(min_size=1) | st.text("%aF2 \n\u2003\ud800", min_size=1))
+def test_any_name_can_be_a_word_and_come_back(name: str) -> None:
+    word = one_word(name)
+    assert word.split() == [word] and from_one_word(word) == name
+    word.encode()
+
+
+def test_words_of_others_are_left_alone() -> None:
+    assert from_one_word("%FF") == "%FF"
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from vretrver.errors import InvalidInput, MissingPath, RecordError, StorageError
 
 Scored: TypeAlias = Sequence[tuple[str, float]]
 MAX_LINE = 1 << 14  # bytes
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_UNWRITABLE = re.compile(r"\s|[\x1c-\x1f\x85]|[\ud800-\udfff]|%(?=[0-9A-Fa-f]{2})")
 
 
 def read_run(path: str | os.PathLike[str]) -> dict[str, list[tuple[str, float]]]:
@@ -130,6 +133,30 @@ def by_place(order: Sequence[str]) -> list[tuple[str, float]]:
     return [(name, float(len(order) - at)) for at, name in enumerate(order)]
 
 
+def one_word(name: str) -> str:
+    """A name that can be a column: blanks as %20 and so on, and % itself where it would be read as such.
+
+    Most names stay as they are, and no two become the same; `from_one_word` is the inverse.
+    """
+    return _UNWRITABLE.sub(lambda found: _escaped(found[0]), name)
+
+
+def from_one_word(word: str) -> str:
+    """The name that `one_word` made this of."""
+
+    def name(found: re.Match[str]) -> str:
+        return bytes.fromhex(found[0].replace("%", "")).decode("utf-8", "surrogatepass")
+
+    try:
+        return re.sub("(?:%[0-9A-Fa-f]{2})+", name, word)
+    except UnicodeDecodeError:
+        return word  # not ours
+
+
+def _escaped(char: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogatepass"))
+
+
 def _rows(path: str | os.PathLike[str], widths: tuple[int, int], wanted: str) -> Iterator[tuple[str, list[str]]]:
     """(file:line, columns) of each line that is not blank; every line is as wide as the first."""
     if not Path(path).is_file():
@@ -168,11 +195,10 @@ def _descending(item: tuple[str, float]) -> tuple[float, bytes]:
 
 
 def _word(name: str, what: str) -> str:
-    written = name.encode("utf-8", "replace")
-    if written.split() != [written] or written.decode() != name:  # half a surrogate pair is replaced
+    if name.split() != [name] or _SURROGATE.search(name):
         raise InvalidInput(
             f"the {what} {name[:80]!r} is empty or holds a blank or half a character; TREC's columns are separated "
-            "by blanks, so each name must be one word"
+            "by blanks, so each name must be one word (`one_word` makes it one)"
         )
     return name
 
