@@ -100,11 +100,12 @@ def coarse_confidences(query: Query, candidates: Sequence[Candidate]) -> list[fl
     """How likely each candidate answers, 0..1, as far as the coarse stage can say.
 
     `fusion.confidences` for what a Retriever found, whose scores are on the scale that was fitted; `NEUTRAL` for
-    candidates that came another way, which carry no signals.
+    candidates that came another way, which carry none of its signals.
     """
-    if not any(candidate.signals for candidate in candidates):
+    from vretrver.fusion import SIGNALS, confidences
+
+    if not any(name in SIGNALS for candidate in candidates for name in candidate.signals):
         return [NEUTRAL] * len(candidates)
-    from vretrver.fusion import confidences
 
     best_first = sorted(range(len(candidates)), key=lambda at: -candidates[at].score)
     found = confidences([candidates[at] for at in best_first], query.modality)

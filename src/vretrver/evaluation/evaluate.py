@@ -26,7 +26,7 @@ from vretrver.evaluation.pools import cache_folder, pool_index, reader_of
 from vretrver.evaluation.recording import RecordedPolicy
 from vretrver.evaluation.runner import Runner
 from vretrver.evaluation.settings import Settings, hashed
-from vretrver.evaluation.stages import VECTOR_ALONE, FirstStage, Indexed, Ordered, Worded
+from vretrver.evaluation.stages import FirstStage, Indexed, Nearest, Ordered, Worded
 from vretrver.indexes import load_index
 from vretrver.policies import Policy, load_policy
 from vretrver.protocol import Wire
@@ -72,18 +72,18 @@ def evaluate(
     """
     settings = settings or Settings()
     place, stored = made(Path(folder)), cache_folder(cache)
-    sound = _present(task, place, allow_missing)
+    task = _present(task, place, allow_missing)
     model = load_embedder(embedder)
     reads = ocr.available() if settings.ocr is None else settings.ocr
     agent = _policy(policy, model, reads, stored)
-    config = resolve(sound, settings, model, agent, reads)
+    config = resolve(task, settings, model, agent, reads)
     claim(place, config)
     batches = settings.chosen(len(task.topics))
     with Journal(place / JOURNAL) as journal:
         recorded = None if agent is None else RecordedPolicy(agent, journal, journal.records)
         known = {record["at"] for record in journal.records if "outcome" in record}
         if any(at not in known for batch in batches for at in batch):
-            task = corrupted(sound, settings, stored)
+            task = corrupted(task, settings, stored)
             stage = _stage(task, settings, model, reads=reads, cache=stored, progress=progress)
             reranker = None if recorded is None else _reranker(recorded, settings)
             runner = Runner(
@@ -159,8 +159,11 @@ def _stage(task: Task, settings: Settings, model: Embedder, *, reads: bool, cach
     if skipped:
         first = ": ".join(skipped[0])
         _LOG.warning("%d documents cannot be indexed and will not be found; %s", len(skipped), first)
-    reader = reader_of(cache) if reads and whole else None
-    return Indexed(Retriever(load_index(folder), model, reader, None if whole else VECTOR_ALONE))
+    index = load_index(folder)
+    if not whole:
+        asked = [task.topics[at] for batch in settings.chosen(len(task.topics)) for at in batch]
+        return Nearest(index, model, asked, settings.k)
+    return Indexed(Retriever(index, model, reader_of(cache) if reads else None))
 
 
 def _policy(given: str | Policy | None, model: Embedder, reads: bool, cache: Path) -> Policy | None:

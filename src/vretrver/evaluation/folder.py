@@ -7,6 +7,7 @@ folder of the shards of a run.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,13 +20,14 @@ from vretrver.evaluation.outcome import Outcome
 from vretrver.evaluation.runner import TRACES
 from vretrver.evaluation.settings import differences
 from vretrver.evaluation.summary import summarise, timing
-from vretrver.evaluation.trec import write_qrels, write_run
+from vretrver.evaluation.trec import by_place, write_qrels, write_run
 
 JOURNAL = "journal.jsonl"
 CONFIG = "config.json"
 OUTCOMES = "outcomes.jsonl"
 METRICS = "metrics.json"
 TIMING = "timing.json"
+_LOG = logging.getLogger(__name__)
 
 
 def made(folder: Path) -> Path:
@@ -71,11 +73,14 @@ def finish(folder: Path) -> dict[str, Any]:
     outcomes = outcomes_of(folder)
     write_text(folder / OUTCOMES, "".join(json.dumps(one.to_record(), ensure_ascii=True) + "\n" for one in outcomes))
     coarse = {one.topic: list(zip(one.coarse, one.scores, strict=True)) for one in outcomes}
-    ranked = {one.topic: [(name, 1.0 / rank) for rank, name in enumerate(one.order, start=1)] for one in outcomes}
+    ranked = {one.topic: by_place(one.order) for one in outcomes}
     write_run(folder / "coarse.trec", coarse, tag=f"vretrver-{config['coarse'].partition(':')[0]}")
     write_run(folder / "run.trec", ranked, tag=f"vretrver-{config['policy'].partition(':')[0]}")
     write_qrels(folder / "qrels.trec", {one.topic: dict(one.relevant) for one in outcomes})
-    _write_own_formats(folder, config, outcomes)
+    if config["task_id"] is not None:  # UniIR's seven columns
+        write_run(folder / "run.mbeir.txt", ranked, tag="vretrver", task_id=config["task_id"])
+    if config["task"].startswith("circo"):
+        _write_submission(folder, {one.topic: one.order for one in outcomes})
     metrics = summarise(
         outcomes, config["task"], config["split"], config["title"], config["measures"], config["k"], config
     )
@@ -176,17 +181,14 @@ def write_text(path: Path, text: str) -> None:
         half.unlink(missing_ok=True)
 
 
-def _write_own_formats(folder: Path, config: Mapping[str, Any], outcomes: Sequence[Outcome]) -> None:
-    """What a benchmark's own tools take: UniIR's seven-column run, CIRCO's submission."""
-    ranked = {one.topic: one.order for one in outcomes}
-    if config["task"].startswith("mbeir/"):
-        from vretrver.datasets.mbeir import run_lines
+def _write_submission(folder: Path, ranked: Mapping[str, Sequence[str]]) -> None:
+    """What CIRCO's server takes, where the run is one that it would take."""
+    from vretrver.datasets.circo import submission
 
-        write_text(folder / "run.mbeir.txt", "".join(run_lines(config["task_id"], ranked)))
-    if config["task"].startswith("circo"):
-        from vretrver.datasets.circo import submission
-
+    try:
         write_text(folder / "submission.json", json.dumps(submission(ranked)) + "\n")
+    except InvalidInput as why:
+        _LOG.warning("no submission.json for the server: %s", why)
 
 
 def _refuse_gaps(places: Sequence[Path], configs: Sequence[Mapping[str, Any]]) -> None:

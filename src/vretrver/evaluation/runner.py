@@ -127,7 +127,9 @@ class Runner:
             for topic in topics:
                 for image in topic.query.images:
                     image_size(image)  # not every stage opens them, and the reranker must be able to
-            return list(self._stage.search(topics, self._k))
+            more = max(len(topic.excluded) for topic in topics)
+            found = self._stage.search(topics, self._k + more)
+            return [_allowed(topic, one)[: self._k] for topic, one in zip(topics, found, strict=True)]
         except (ImageError, MissingPath) as fault:
             if len(topics) == 1:
                 return [" ".join(str(fault).split())[:300]]
@@ -156,6 +158,14 @@ class Runner:
             draw = random.Random(f"{self._seed}:{topic.id}:{number}")  # noqa: S311  # no secret
             mixed.append((topic, draw.sample(candidates, len(candidates))))
         return mixed
+
+
+def _allowed(topic: Topic, candidates: list[Candidate]) -> list[Candidate]:
+    """The candidates that the topic may rank, numbered anew."""
+    if not topic.excluded:
+        return candidates
+    kept = [candidate for candidate in candidates if candidate.document.id not in topic.excluded]
+    return [replace(candidate, rank=rank) for rank, candidate in enumerate(kept, start=1)]
 
 
 def _unasked(topic: Topic) -> Outcome:

@@ -6,19 +6,22 @@ order a benchmark gives. Each returns candidates best first; a gallery of a topi
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from vretrver import fusion
+import numpy as np
+from numpy.typing import NDArray
+
 from vretrver.datasets import Task, Topic
-from vretrver.errors import InvalidInput
+from vretrver.embedders import Embedder, checked
+from vretrver.errors import ImageError, InvalidInput, MissingPath
+from vretrver.evaluation.exact import BLOCK_ROWS, exact_top
+from vretrver.indexes.lance import LanceIndex
 from vretrver.retriever import Retriever
 from vretrver.types import Candidate, Document
 
-VECTOR_ALONE: Mapping[str, fusion.Weights] = {
-    modality: fusion.Weights({"vector": 1.0}) for modality in ("text", "image", "image,text")
-}
+_ENCODED_AT_ONCE = 16
 
 
 class FirstStage(Protocol):
@@ -30,7 +33,7 @@ class FirstStage(Protocol):
 
 
 class Indexed:
-    """The product's coarse stage on an index (`hybrid`), or with `VECTOR_ALONE` its vector alone."""
+    """The product's coarse stage on an index."""
 
     def __init__(self, retriever: Retriever) -> None:
         self._retriever = retriever
@@ -42,6 +45,57 @@ class Indexed:
             self._retriever.retrieve(topic.query, k, None if topic.candidates is None else {"id": topic.candidates})
             for topic in topics
         ]
+
+
+class Nearest:
+    """The embedder's vectors alone, scored by the exact dot product; ties in id order.
+
+    All topics are encoded first and the pool's vectors are read once for every few thousand of them, so that a pool of
+    millions can be evaluated without an approximate index. The score is the dot product, without signals.
+
+    Args:
+        index: holds the pool's vectors.
+        embedder: the one that made them.
+        topics: all that will be asked. k: the most that will be asked for, what they exclude apart.
+    """
+
+    def __init__(self, index: LanceIndex, embedder: Embedder, topics: Sequence[Topic], k: int) -> None:
+        self._index = index
+        self._vectors = _encoded(topics, embedder)
+        whole = [topic.id for topic in topics if topic.candidates is None and topic.id in self._vectors]
+        self._found: dict[str, list[tuple[int, float]]] = {}
+        if whole:
+            queries = np.stack([self._vectors[name] for name in whole])
+            most = k + max(len(topic.excluded) for topic in topics)
+            rows, scores = exact_top(queries, _blocks(index.snapshot.vectors), most)
+            self._found = {
+                name: list(zip(rows[at].tolist(), scores[at].tolist(), strict=True)) for at, name in enumerate(whole)
+            }
+        galleries = any(topic.candidates is not None for topic in topics)
+        self._rows = {name: row for row, name in enumerate(index.ids())} if galleries else {}
+
+    def search(self, topics: Sequence[Topic], k: int) -> list[list[Candidate]]:
+        """As `FirstStage.search`.
+
+        Raises:
+            ImageError: a topic's picture could not be read.
+        """
+        if unread := [topic for topic in topics if topic.id not in self._vectors]:
+            raise ImageError(f"the query's picture cannot be read: {unread[0].query.images[0].label}")
+        return [self._candidates(topic, k) for topic in topics]
+
+    def _candidates(self, topic: Topic, k: int) -> list[Candidate]:
+        found = self._found[topic.id] if topic.candidates is None else self._gallery(topic)
+        documents = self._index.documents([row for row, _score in found[:k]])
+        return [
+            Candidate(document, score, rank)
+            for rank, (document, (_row, score)) in enumerate(zip(documents, found, strict=False), start=1)
+        ]
+
+    def _gallery(self, topic: Topic) -> list[tuple[int, float]]:
+        rows = [self._rows[name] for name in topic.candidates or () if name in self._rows]
+        scores = self._index.snapshot.vectors[rows].astype(np.float64) @ self._vectors[topic.id].astype(np.float64)
+        return sorted(zip(rows, scores.tolist(), strict=True), key=lambda pair: (-pair[1], pair[0]))
 
 
 class Worded:
@@ -83,7 +137,8 @@ class Ordered:
         from vretrver.evaluation.trec import read_run
 
         found = read_run(path)
-        orders = {topic.id: _kept(found.get(topic.id, ()), topic.candidates)[:k] for topic in task.topics}
+        most = k + max(len(topic.excluded) for topic in task.topics)
+        orders = {topic.id: _kept(found.get(topic.id, ()), topic.candidates)[:most] for topic in task.topics}
         if not any(orders.values()):
             raise InvalidInput(
                 f"{path} has no line for any topic of {task.name}; its topics are such as {task.topics[0].id}"
@@ -107,6 +162,29 @@ class Ordered:
             ]
             for topic in topics
         ]
+
+
+def _encoded(topics: Sequence[Topic], embedder: Embedder) -> dict[str, NDArray[np.float32]]:
+    """A vector by topic id; none for a topic whose picture cannot be read."""
+    found: dict[str, NDArray[np.float32]] = {}
+    for start in range(0, len(topics), _ENCODED_AT_ONCE):
+        batch = topics[start : start + _ENCODED_AT_ONCE]
+        try:
+            vectors = embedder.encode([topic.query for topic in batch])
+        except (ImageError, MissingPath):
+            if len(topics) == 1:
+                return {}
+            for topic in batch:
+                found.update(_encoded([topic], embedder))
+            continue
+        rows = checked(vectors, len(batch), embedder.dim, embedder.name)
+        found.update((topic.id, row) for topic, row in zip(batch, rows, strict=True))
+    return found
+
+
+def _blocks(vectors_N_D: NDArray[np.float32]) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    for start in range(0, len(vectors_N_D), BLOCK_ROWS):
+        yield start, vectors_N_D[start : start + BLOCK_ROWS]
 
 
 def _kept(order: Iterable[tuple[str, float]], gallery: Collection[str] | None) -> list[tuple[str, float]]:
