@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from os import PathLike
 from pathlib import Path
 from typing import Any, NoReturn
@@ -61,21 +61,27 @@ def read_traces(path: str | PathLike[str]) -> list[Ranking]:
     return [ranking for _record, ranking in records_of(path)]
 
 
-def records_of(path: str | PathLike[str]) -> Iterator[tuple[dict[str, Any], Ranking]]:
+def records_of(
+    path: str | PathLike[str], lines: Container[int] | None = None
+) -> Iterator[tuple[dict[str, Any], Ranking]]:
     """Each line's record as it is in the file, and the ranking it parses to.
+
+    Args:
+        lines: numbers of the lines wanted, the first is 1; the others are passed over unread, and the file may then
+            have any size. All when None.
 
     Raises:
         MissingPath, RecordError: as `read_traces`.
     """
     path = os.fspath(path)
     try:
-        if os.path.getsize(path) > MAX_FILE_BYTES:
+        if lines is None and os.path.getsize(path) > MAX_FILE_BYTES:
             raise RecordError(f"{path} has more than {MAX_FILE_BYTES} bytes; split it by lines")
         with open(path, "rb") as file:
             number = 0
             while raw := file.readline(MAX_LINE_BYTES + 1):
                 number += 1
-                if raw.strip():
+                if len(raw) > MAX_LINE_BYTES or (raw.strip() and (lines is None or number in lines)):
                     record = _parsed(raw, f"{path} line {number}")
                     yield record, _ranking(record, f"{path} line {number}")
     except FileNotFoundError as fault:

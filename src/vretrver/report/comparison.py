@@ -1,0 +1,230 @@
+"""Two runs of one task against each other: is the difference real, which topics made it, what did it cost.
+
+Paired: every statistic is over the topics that both runs asked, one value of each run per topic. It leaves out how a
+single run's reranking did against its own coarse stage, which its metrics.json says already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from os import PathLike
+from typing import Any
+
+from vretrver.errors import InvalidInput
+from vretrver.evaluation.outcome import Outcome
+from vretrver.evaluation.statistics import RESAMPLES, paired_interval, sign_p
+from vretrver.metrics import measure
+from vretrver.report.run_folder import RunFolder, mapping, number, read_run
+from vretrver.report.words import amount, difference, p_value, plain, value
+
+LISTED = 10  # topics named in a summary
+
+COSTS = {
+    "policy_calls": "policy calls per query",
+    "tool_calls": "tool calls per query",
+    "images": "pictures shown per query",
+    "tokens": "tokens per query",
+    "seconds": "seconds per query",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """One measure of two runs over the same topics.
+
+    Args:
+        measure: such as `hit@5`.
+        a, b: the means.
+        interval: 95 % paired bootstrap of the mean of b - a.
+        won, lost: topics where b is above a, and below.
+        p: two-sided exact sign test of won against lost.
+    """
+
+    measure: str
+    a: float
+    b: float
+    interval: tuple[float, float]
+    won: tuple[str, ...]
+    lost: tuple[str, ...]
+    p: float
+
+    @property
+    def difference(self) -> float:
+        return self.b - self.a
+
+    @property
+    def verdict(self) -> str:
+        low, high = self.interval
+        if low <= 0 <= high:
+            return "no difference that chance does not explain"
+        return "b is better" if low > 0 else "a is better"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What `compare` found.
+
+    Args:
+        a, b: the runs' names. task, split: of both.
+        topics: how many topics both asked. only_a, only_b: how many only one of them asked, or could ask.
+        same_candidates: whether both ranked the same candidates, so that only the ranking differs.
+        changed: configuration that differs, name -> (a's, b's).
+        contrasts: the headline, and hit@1 where that is another measure.
+        cost: per query and over the common topics, `COSTS` -> (a's, b's); None where it was not measured.
+    """
+
+    a: str
+    b: str
+    task: str
+    split: str
+    topics: int
+    only_a: int
+    only_b: int
+    same_candidates: bool
+    changed: Mapping[str, tuple[Any, Any]]
+    contrasts: tuple[Contrast, ...]
+    cost: Mapping[str, tuple[float | None, float | None]]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values only."""
+        record = asdict(self) | {"contrasts": []}
+        for one in self.contrasts:
+            record["contrasts"].append(asdict(one) | {"difference": one.difference, "verdict": one.verdict})
+        return record
+
+    def summary(self) -> str:
+        """A page for a terminal."""
+        lines = [f"{plain(self.task)} {plain(self.split)}: a = {plain(self.a)}, b = {plain(self.b)}", self._scope()]
+        lines += [f"  {name}: {_setting(a)} -> {_setting(b)}" for name, (a, b) in self.changed.items()]
+        for one in self.contrasts:
+            lines += ["", *_contrast_lines(one)]
+        lines += ["", f"{'cost':<26}{'a':>10}{'b':>10}"]
+        lines += [f"{COSTS[name]:<26}{amount(a):>10}{amount(b):>10}" for name, (a, b) in self.cost.items()]
+        return "\n".join(lines)
+
+    def _scope(self) -> str:
+        said = f"{self.topics:,} topics that both asked"
+        if self.only_a or self.only_b:
+            said += f"; left out: {self.only_a:,} that only a asked and {self.only_b:,} that only b asked"
+        candidates = "the same candidates" if self.same_candidates else "different candidates"
+        return f"{said}; {candidates} before ranking"
+
+
+def compare(
+    run_a: RunFolder | str | PathLike[str],
+    run_b: RunFolder | str | PathLike[str],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Comparison:
+    """Compare two runs of one task, topic by topic.
+
+    Args:
+        run_a, run_b: run folders, read or to be read. Differences are b - a.
+        resamples, seed: of the bootstrap.
+
+    Raises:
+        InvalidInput: the runs are of different tasks or data, their answers are not public, or they share no topic.
+        MissingPath, RecordError: as `read_run`.
+    """
+    a = run_a if isinstance(run_a, RunFolder) else read_run(run_a)
+    b = run_b if isinstance(run_b, RunFolder) else read_run(run_b)
+    _check(a, b)
+    asked_a, asked_b = _asked(a), _asked(b)
+    both = [topic for topic in asked_a if topic in asked_b]
+    if not both:
+        raise InvalidInput(f"{a.path} and {b.path} share no topic that both could ask; run them on the same ones")
+    pairs = [(asked_a[topic], asked_b[topic]) for topic in both]
+    measures = dict.fromkeys((a.headline, "hit@1"))
+    names = (a.name, b.name) if a.name != b.name else (str(a.path), str(b.path))
+    return Comparison(
+        a=names[0],
+        b=names[1],
+        task=a.task,
+        split=str(a.metrics.get("split", "")),
+        topics=len(both),
+        only_a=len(asked_a) - len(both),
+        only_b=len(asked_b) - len(both),
+        same_candidates=all(one.coarse == other.coarse for one, other in pairs),
+        changed=changed_settings([a.config, b.config]),
+        contrasts=tuple(_contrast(name, pairs, resamples, seed) for name in measures),
+        cost=_cost(pairs),
+    )
+
+
+def changed_settings(configs: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
+    """The settings that are not the same in all configurations, name -> one value each.
+
+    Hashes that only restate another setting are left out where that setting differs already.
+    """
+    names = dict.fromkeys(name for config in configs for name in config if name not in ("hash", "version", "facts"))
+    facts = dict.fromkeys(name for config in configs for name in mapping(config, "facts"))
+    values = {name: tuple(config.get(name) for config in configs) for name in names}
+    values |= {f"facts: {name}": tuple(mapping(config, "facts").get(name) for config in configs) for name in facts}
+    changed = {name: given for name, given in values.items() if any(one != given[0] for one in given[1:])}
+    for stated, restated in (("embedder", "fingerprint"), ("policy", "policy_fingerprint")):
+        if stated in changed:
+            changed.pop(restated, None)
+    return changed
+
+
+def _check(a: RunFolder, b: RunFolder) -> None:
+    for what, one, other in (
+        ("task", a.task, b.task),
+        ("split", a.metrics.get("split"), b.metrics.get("split")),
+        ("data", a.config.get("data"), b.config.get("data")),
+    ):
+        if one != other:
+            raise InvalidInput(
+                f"{a.path} and {b.path} cannot be compared: their {what} differs ({_setting(one)}, {_setting(other)}); "
+                "compare runs of the same task on the same data"
+            )
+    for run in (a, b):
+        if not run.judged:
+            raise InvalidInput(f"{run.path} has no measures: the answers of {plain(run.task)} are not public")
+
+
+def _asked(run: RunFolder) -> dict[str, Outcome]:
+    return {topic: outcome for topic, outcome in run.by_topic.items() if outcome.error is None}
+
+
+def _contrast(name: str, pairs: Sequence[tuple[Outcome, Outcome]], resamples: int, seed: int) -> Contrast:
+    before = [measure(name, a.order, a.relevant) for a, _b in pairs]
+    after = [measure(name, b.order, b.relevant) for _a, b in pairs]
+    rows = list(zip(pairs, before, after, strict=True))
+    won = tuple(pair[0].topic for pair, x, y in rows if y > x)
+    lost = tuple(pair[0].topic for pair, x, y in rows if y < x)
+    ends = paired_interval(before, after, resamples=resamples, seed=seed)
+    p = sign_p(len(won), len(lost))
+    return Contrast(name, sum(before) / len(before), sum(after) / len(after), ends, won, lost, p)
+
+
+def _cost(pairs: Sequence[tuple[Outcome, Outcome]]) -> dict[str, tuple[float | None, float | None]]:
+    def mean(name: str, side: int) -> float | None:
+        field = "images_shown" if name == "images" else name
+        amounts = [number(getattr(pair[side], field)) for pair in pairs]
+        known = [one for one in amounts if one is not None]
+        return sum(known) / len(pairs) if known else None
+
+    return {name: (mean(name, 0), mean(name, 1)) for name in COSTS}
+
+
+def _contrast_lines(one: Contrast) -> list[str]:
+    low, high = one.interval
+    lines = [
+        f"{one.measure}: a {value(one.a)}, b {value(one.b)}, difference {difference(one.difference)} "
+        f"(95 % interval {difference(low)} to {difference(high)})",
+        f"  won {len(one.won):,}, lost {len(one.lost):,}, p {p_value(one.p)} (sign test): {one.verdict}",
+    ]
+    for what, topics in (("won", one.won), ("lost", one.lost)):
+        if topics:
+            rest = f" and {len(topics) - LISTED:,} more" if len(topics) > LISTED else ""
+            lines.append(f"  {what}: {', '.join(map(plain, topics[:LISTED]))}{rest}")
+    return lines
+
+
+def _setting(given: Any) -> str:
+    if isinstance(given, list):
+        return plain(", ".join(map(str, given))) or "none"
+    return "none" if given is None else plain(str(given))

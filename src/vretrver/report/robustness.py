@@ -1,0 +1,175 @@
+"""Robustness: what happens to a task as its pictures get worse, and at which stage answers are lost.
+
+A curve needs runs of one task that differ in `degrade` alone; one operation a run. The undegraded run is every curve's
+first point.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from vretrver.report.chart import Point, Series, legend, plot
+from vretrver.report.comparison import changed_settings
+from vretrver.report.markup import Child, Html, h
+from vretrver.report.run_folder import RunFolder, number
+from vretrver.report.tables import table
+from vretrver.report.words import amount, value
+
+FALLING = frozenset({"jpeg", "lowres"})  # quality and side: the lower, the worse the picture
+NAMES = {
+    "blur": "blur, radius",
+    "noise": "noise, share",
+    "jpeg": "JPEG quality",
+    "occlude": "share covered",
+    "lowres": "longest side, px",
+}
+_FREE = ("degrade", "degrade_on", "hash", "version")
+_FATES = ("Right when clean", "Still right", "Ranked lower", "Not found", "Of these “no match”")
+WHERE = {"queries": "query pictures", "pool": "pool pictures", "both": "all pictures"}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Runs alike but for the strength of one operation, mildest first; the first is undegraded."""
+
+    operation: str
+    on: str
+    strengths: tuple[float, ...]
+    runs: tuple[RunFolder, ...]
+
+
+def curves(runs: Sequence[RunFolder]) -> list[Curve]:
+    """The curves that some runs of one task make up; none when nothing was degraded."""
+    found: list[Curve] = []
+    for alike in _alike(runs):
+        clean = next((run for run in alike if not run.config.get("degrade")), None)
+        parts: dict[tuple[str, str], dict[float, RunFolder]] = {}
+        for run in alike:
+            if parsed := _single(run.config.get("degrade")):
+                operation, strength = parsed
+                parts.setdefault((operation, str(run.config.get("degrade_on") or "")), {})[strength] = run
+        for (operation, on), by_strength in parts.items():
+            strengths = sorted(by_strength, reverse=operation in FALLING)
+            if clean is not None:
+                found.append(Curve(operation, on, tuple(strengths), (clean, *(by_strength[one] for one in strengths))))
+    return found
+
+
+def robustness(found: Sequence[Curve], names: Mapping[RunFolder, str]) -> list[Html]:
+    """A chart and a table for each task and operation, over all policies that were run under it."""
+    together: dict[tuple[str, str, str], list[Curve]] = {}
+    for curve in found:
+        together.setdefault((curve.runs[0].task, curve.operation, curve.on), []).append(curve)
+    return [_operation(operation, on, given, names) for (_task, operation, on), given in together.items()]
+
+
+def failures(clean: RunFolder, worse: RunFolder) -> dict[str, int]:
+    """Of the queries answered right on clean pictures, what became of them.
+
+    Returns:
+        right: how many were right when clean; kept: still right; ranked_lower: the answer was among the candidates and
+        did not come first; not_found: the first stage did not find it; said_no_match: of those gone wrong, how many
+        the run marked as matching nothing.
+    """
+    counts = {"right": 0, "kept": 0, "ranked_lower": 0, "not_found": 0, "said_no_match": 0}
+    for topic, before in clean.by_topic.items():
+        after = worse.by_topic.get(topic)
+        if after is None or before.first_after != 1:
+            continue
+        counts["right"] += 1
+        gone = "kept" if after.first_after == 1 else "ranked_lower" if after.first_after else "not_found"
+        counts[gone] += 1
+        counts["said_no_match"] += gone != "kept" and after.no_match
+    return counts
+
+
+def _operation(operation: str, on: str, given: Sequence[Curve], names: Mapping[RunFolder, str]) -> Html:
+    headline = given[0].runs[0].headline
+    title = f"{operation.capitalize()} on {WHERE.get(on, 'pictures')}, {given[0].runs[0].task}"
+    strengths = sorted({one for curve in given for one in curve.strengths}, reverse=operation in FALLING)
+    series = _series(given, strengths, headline)
+    seen = [end for one in series for point in one.points for end in (point.y, *(point.ends or ()))]
+    top = min(1.0, (int(max(seen, default=1.0) * 10) + 1) / 10)
+    chart = plot(
+        series,
+        label=f"{headline} as {operation} gets stronger",
+        x_range=(-0.25, len(strengths) + 0.25),
+        y_range=(0.0, top),
+        x_ticks=[(0.0, "clean"), *((float(at), amount(one)) for at, one in enumerate(strengths, start=1))],
+        y_ticks=[(top * part / 4, f"{100 * top * part / 4:.0f} %") for part in range(5)],
+        x_title=NAMES.get(operation, operation),
+        y_title=headline,
+    )
+    rows = [_row(curve, at, names) for curve in given for at in range(len(curve.runs))]
+    numbers = table(title, ["Run", operation, f"{headline} before", f"{headline} after", *_FATES], rows)
+    words = [_in_words(curve, names) for curve in given]
+    return h("div", {"class": "figure"}, h("h3", {}, title), chart, legend(series), words, numbers)
+
+
+def _series(given: Sequence[Curve], strengths: Sequence[float], headline: str) -> list[Series]:
+    """One line a policy after looking, and one a coarse stage before it, which policies may share."""
+    lines: dict[str, tuple[Point, ...]] = {}
+    for stage in ("coarse", "reranked"):
+        for curve in given:
+            name = _line_name(curve.runs[0], stage)
+            points = []
+            for run, at in zip(curve.runs, (0, *(strengths.index(one) + 1 for one in curve.strengths)), strict=True):
+                if (y := run.value(stage, headline)) is not None:
+                    said = f"{run.config.get('degrade') or 'clean'}: {value(y)}"
+                    points.append(Point(float(at), y, said, run.interval(stage, headline)))
+            if stage == "reranked" or tuple(points) not in lines.values():
+                lines[name if name not in lines else f"{name}, {curve.runs[0].name}"] = tuple(points)
+    return [Series(name, points) for name, points in lines.items() if points]
+
+
+def _line_name(run: RunFolder, stage: str) -> str:
+    who, when = ("embedder", "before looking") if stage == "coarse" else ("policy", "after looking")
+    return f"{run.config.get(who)}, {when}"
+
+
+def _row(curve: Curve, at: int, names: Mapping[RunFolder, str]) -> list[Child]:
+    run = curve.runs[at]
+    strength = amount(curve.strengths[at - 1]) if at else "clean"
+    measured = [value(run.value(stage, run.headline)) for stage in ("coarse", "reranked")]
+    return [names[run], strength, *measured, *(f"{count:,}" for count in failures(curve.runs[0], run).values())]
+
+
+def _in_words(curve: Curve, names: Mapping[RunFolder, str]) -> Html:
+    worst = curve.runs[-1]
+    counts = failures(curve.runs[0], worst)
+    gone = counts["right"] - counts["kept"]
+    said = (
+        f"{names[worst]}: at {curve.operation} {amount(curve.strengths[-1])} it keeps {counts['kept']:,} of the "
+        f"{counts['right']:,} answers that were right on clean pictures."
+    )
+    if gone:
+        said += (
+            f" Of the {gone:,} gone, {counts['not_found']:,} were lost by the first stage, which no longer finds the "
+            f"answer, and {counts['ranked_lower']:,} in ranking, with the answer among the candidates. It said that "
+            f"nothing matches for {counts['said_no_match']:,} of them."
+        )
+    return h("p", {}, said)
+
+
+def _alike(runs: Sequence[RunFolder]) -> list[list[RunFolder]]:
+    """Runs by everything in their configuration but the degradation."""
+    parts: dict[str, list[RunFolder]] = {}
+    for run in runs:
+        if run.judged:
+            key = {name: given for name, given in run.config.items() if name not in _FREE}
+            parts.setdefault(json.dumps(key, sort_keys=True), []).append(run)
+    return [part for part in parts.values() if "degrade" in changed_settings([run.config for run in part])]
+
+
+def _single(spec: object) -> tuple[str, float] | None:
+    """`blur=2` -> ("blur", 2.0); None for no operation, and for several at once, which have no one strength."""
+    if not isinstance(spec, str) or spec.count("=") != 1:
+        return None
+    name, _, strength = spec.partition("=")
+    try:
+        parsed = number(float(strength))
+    except ValueError:
+        return None
+    return None if parsed is None else (name.strip(), parsed)

@@ -1,0 +1,104 @@
+"""Numbers and sentences as people read them: in a terminal, in tables, at the head of a report."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+from vretrver.report.run_folder import RunFolder, mapping, number
+
+DASH = "–"
+QUERIES = {"text": "a text query", "image": "a picture", "image,text": "a picture with text"}
+
+
+def plain(text: str, limit: int = 120) -> str:
+    """One line without control characters, bounded: what a terminal can be given."""
+    kept = "".join(" " if unicodedata.category(char).startswith(("C", "Z")) else char for char in text[: 4 * limit])
+    line = " ".join(kept.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def value(given: float | None) -> str:
+    """A measure of 0..1 as tables print it: .438."""
+    return DASH if given is None else f"{given:.3f}".replace("0.", ".", 1) if given < 1 else f"{given:.3f}"
+
+
+def percent(given: float | None, digits: int = 1) -> str:
+    return DASH if given is None else f"{100 * given:.{digits}f} %"
+
+
+def difference(given: float | None) -> str:
+    """A signed difference of measures in points: +1.3."""
+    if given is None:
+        return DASH
+    return f"{100 * given:+.1f}".replace("-0.0", "0.0").replace("+0.0", "0.0").replace("-", "\N{MINUS SIGN}")
+
+
+def p_value(given: float | None) -> str:
+    if given is None:
+        return DASH
+    if given >= 0.9995:
+        return "1"
+    return "< .001" if given < 0.001 else f"{given:.3f}".replace("0.", ".", 1)
+
+
+def amount(given: float | None) -> str:
+    """A count or time per query, as few digits as tell it."""
+    if given is None:
+        return DASH
+    if given == int(given) or given >= 1000:
+        return f"{given:,.0f}"
+    return f"{given:.1f}" if given >= 100 else f"{given:.2f}" if given >= 0.095 else f"{given:.3f}"
+
+
+def setting(given: Any) -> str:
+    """A configuration's value as a table shows it."""
+    if isinstance(given, list):
+        return ", ".join(map(str, given)) or "none"
+    if given is None:
+        return "none"
+    text = str(given)
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
+def opening(run: RunFolder) -> str:
+    """One sentence or two that say what was asked and what came of it, for someone who has never seen a report."""
+    asked = f"{number(run.metrics.get('n')) or 0:,.0f} queries, each {_asked_with(run)}{_pool(run)}."
+    if not run.judged:
+        return f"{asked} The right answers are not public, so nothing could be measured here."
+    before, after = run.value("coarse", "hit@1"), run.value("reranked", "hit@1")
+    if not _reranked(run):
+        return f"{asked} The right answer came first for {percent(before)}. No agent looked at anything."
+    said = f"The right answer came first for {percent(before)} before looking and for {percent(after)} after"
+    ends = run.interval("difference", "hit@1")
+    if ends and before is not None and after is not None:
+        within = f"95 % interval {difference(ends[0])} to {difference(ends[1])}"
+        said += f" (a change of {difference(after - before)} points, {within})"
+    won, lost = (int(number(run.metrics.get(kind)) or 0) for kind in ("wins", "losses"))
+    return f"{asked} {said}: {won:,} won, {lost:,} lost, {_verdict(ends)}."
+
+
+def overview(runs: list[RunFolder]) -> str:
+    """The runs in a few lines each, for a terminal."""
+    return "\n".join(f"{plain(run.name)} ({plain(run.task)}): {opening(run)}" for run in runs)
+
+
+def _asked_with(run: RunFolder) -> str:
+    kinds = {outcome.modality for outcome in run.outcomes}
+    return QUERIES.get(kinds.pop(), "a query") if len(kinds) == 1 else "text or pictures"
+
+
+def _pool(run: RunFolder) -> str:
+    pool = number(run.config.get("n_pool"))
+    return f", over {pool:,.0f} items" if pool else ""
+
+
+def _reranked(run: RunFolder) -> bool:
+    calls = number(mapping(run.metrics, "usage", "policy_calls").get("total"))
+    return bool(calls) or any(outcome.order != outcome.coarse for outcome in run.outcomes)
+
+
+def _verdict(ends: tuple[float, float] | None) -> str:
+    if ends is None or ends[0] <= 0 <= ends[1]:
+        return "which chance alone could explain"
+    return "more than chance explains" if ends[0] > 0 else "so reranking made it worse, beyond chance"
