@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -115,7 +115,9 @@ def load(
         "qrels": "pos_cand_list" if qrels is None else "file",
     }
     relevant = _judged(queries, qrels, columns, number, facts)
-    say = _instructor(place, instructions, prompt, number, file, relevant)
+    say: Instructor = lambda _qid, _modality, _where: None  # noqa: E731
+    if instructions != "none":
+        say = instructor(read_prompts(place), prompt, _asked_modality(instructions, number, file, relevant))
     topics = tuple(_topic(place, record, where, relevant, say) for where, record in queries)
     _unique(topics, _query_file(place, name, split))
     facts |= _said(topics, instructions, prompt)
@@ -249,23 +251,17 @@ def _task_id(name: str, columns: set[int]) -> int | None:
 # -- instructions -----------------------------------------------------------------------------------------------
 
 
-def _instructor(
-    root: Path,
-    instructions: str,
-    prompt: int,
-    number: int | None,
-    pool: Path,
-    relevant: Mapping[str, Mapping[str, int]],
-) -> Instructor:
-    if instructions == "none":
-        return lambda _qid, _modality, _where: None
+def _asked_modality(
+    instructions: str, number: int | None, pool: Path, relevant: Mapping[str, Mapping[str, int]]
+) -> Callable[[str], str]:
+    """The candidate modality that a query's instruction names, by query id."""
     if instructions == "gold":
         golds = {qid: first_gold(qid, dids) for qid, dids in relevant.items()}
         known = _modalities(pool, set(golds.values()))
-        return instructor(read_prompts(root), prompt, lambda qid: known.get(golds[qid], "no gold in the pool"))
+        return lambda qid: known.get(golds[qid], "(its gold is not in the pool)")
     if number is None:
         raise InvalidInput("the task's name has no _taskN, so no instruction can be chosen; pass instructions='none'")
-    return instructor(read_prompts(root), prompt, lambda _qid: TASKS[number][1])
+    return lambda _qid: TASKS[number][1]
 
 
 def _modalities(pool: Path, wanted: set[str]) -> dict[str, str]:

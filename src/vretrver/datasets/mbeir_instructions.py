@@ -1,8 +1,9 @@
 """Which instruction an M-BEIR query carries: a fixed row and prompt of UniIR's instruction file, none, or UniIR's way.
 
 UniIR picks a random prompt of the row (query modality, modality of a gold candidate, dataset): the query then says
-what its answer looks like, which in a pool of several modalities gives part of it away. Here `fixed` takes the candidate
-modality from the task's number and one numbered prompt; `gold` reads it off the gold, still with one numbered prompt.
+what its answer looks like, which in a pool of several modalities gives part of it away. Here `fixed` takes the
+candidate modality from the task's number, and one numbered prompt; `gold` reads it off the gold, still with one
+numbered prompt.
 """
 
 from __future__ import annotations

@@ -125,6 +125,11 @@ class RecordPool:
         for where, record in self._rows():
             yield self._document(record, where)
 
+    def located(self) -> Iterator[tuple[str, Document]]:
+        """(where, document), for who checks them and must name the place."""
+        for where, record in self._rows():
+            yield where, self._document(record, where)
+
 
 # -- fields -----------------------------------------------------------------------------------------------------
 
