@@ -41,7 +41,7 @@ def exact_top(
     |fl(x.y) - x.y| <= D u |x| |y| / (1 - D u), u = 2^-24 (Higham, Accuracy and Stability of Numerical Algorithms,
     eq. 3.5), so a row whose float32 score is further than that below the k-th best cannot be among the k best.
 
-    Memory: 12 bytes per query and dimension, 16 per query and result, one block as float32, and about 120 MB.
+    Memory, beyond the queries: 32 bytes per query and result, two blocks as float32, and less than 150 MB.
 
     Args:
         queries_Q_D: Q queries.
