@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def run(task: Task, tmp_path: Path) -> Run:
         return evaluate(
             given,
             tmp_path / name,
-            Settings(**{"k": 4, "ocr": False, "coarse": "vector", "batch": 3} | settings),
+            replace(Settings(k=4, ocr=False, coarse="vector", batch=3), **settings),
             embedder=MeanColour(),
             policy=policy,
             cache=tmp_path / "cache",
@@ -239,8 +240,6 @@ def test_a_query_that_cannot_be_read_counts_as_missed_and_is_named(run: Run, tmp
 
 
 def test_a_policy_that_is_down_ends_the_run_and_loses_nothing(run: Run, task: Task, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     many = tuple(replace(topic, id=f"{topic.id}-{n}") for n in range(2) for topic in task.topics)
     with pytest.raises(PolicyError, match=r"failed on 16 windows in a row.*a text number 1 was asked for"):
         run(policy=ScriptedPolicy([]), given=replace(task, topics=many), batch=20)
@@ -249,8 +248,6 @@ def test_a_policy_that_is_down_ends_the_run_and_loses_nothing(run: Run, task: Ta
 
 
 def test_galleries_of_their_own_are_kept_to(run: Run, task: Task, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     topics = tuple(replace(topic, candidates=("d1", "d2", "d3"), group="g") for topic in task.topics)
     run(given=replace(task, topics=topics))
     assert {frozenset(one.coarse) for one in outcomes_of(tmp_path / "run")} == {frozenset({"d1", "d2", "d3"})}
@@ -260,8 +257,6 @@ def test_galleries_of_their_own_are_kept_to(run: Run, task: Task, tmp_path: Path
 
 
 def test_what_a_topic_excludes_is_not_ranked_and_others_move_up(run: Run, task: Task, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     topics = tuple(replace(topic, excluded=(f"d{at}",)) for at, topic in enumerate(task.topics))
     run("all")
     run("excluded", given=replace(task, topics=topics))

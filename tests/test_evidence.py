@@ -249,3 +249,11 @@ def test_it_calls_only_the_tools_on_offer(cards: list[ImageRef], tools: str, cal
 def test_its_fingerprint_changes_with_what_decides() -> None:
     assert policy().fingerprint == policy().fingerprint
     assert len({policy().fingerprint, policy(Notes({})).fingerprint, policy(weights=Weights()).fingerprint}) == 3
+
+
+def test_handed_over_in_another_order_it_ranks_the_same(cards: list[ImageRef]) -> None:
+    candidates = listed(cards, [0.4, 0.39, 0.38, 0.3])
+    for weights in (LOOKS, replace(LOOKS, look=False)):
+        agent = policy(Notes(PRINT), weights)
+        whole = Reranker(agent).rerank(Query("milk with 1.5 % fat"), candidates)
+        assert ids(Reranker(agent).rerank(Query("milk with 1.5 % fat"), candidates[::-1])) == ids(whole)

@@ -20,7 +20,7 @@ from vretrver.evaluation.outcome import Outcome
 from vretrver.evaluation.runner import TRACES
 from vretrver.evaluation.settings import differences
 from vretrver.evaluation.summary import summarise, timing
-from vretrver.evaluation.trec import by_place, write_qrels, write_run
+from vretrver.evaluation.trec import by_place, one_word, write_qrels, write_run
 
 JOURNAL = "journal.jsonl"
 CONFIG = "config.json"
@@ -72,11 +72,12 @@ def finish(folder: Path) -> dict[str, Any]:
     config = config_of(folder)
     outcomes = outcomes_of(folder)
     write_text(folder / OUTCOMES, "".join(json.dumps(one.to_record(), ensure_ascii=True) + "\n" for one in outcomes))
-    coarse = {one.topic: list(zip(one.coarse, one.scores, strict=True)) for one in outcomes}
-    ranked = {one.topic: by_place(one.order) for one in outcomes}
+    coarse = {one_word(one.topic): list(zip(map(one_word, one.coarse), one.scores, strict=True)) for one in outcomes}
+    ranked = {one_word(one.topic): by_place([*map(one_word, one.order)]) for one in outcomes}
+    qrels = {one_word(one.topic): {one_word(name): grade for name, grade in one.relevant.items()} for one in outcomes}
     write_run(folder / "coarse.trec", coarse, tag=f"vretrver-{config['coarse'].partition(':')[0]}")
     write_run(folder / "run.trec", ranked, tag=f"vretrver-{config['policy'].partition(':')[0]}")
-    write_qrels(folder / "qrels.trec", {one.topic: dict(one.relevant) for one in outcomes})
+    write_qrels(folder / "qrels.trec", qrels)
     if config["task_id"] is not None:  # UniIR's seven columns
         write_run(folder / "run.mbeir.txt", ranked, tag="vretrver", task_id=config["task_id"])
     if config["task"].startswith("circo"):

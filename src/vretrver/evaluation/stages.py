@@ -134,9 +134,12 @@ class Ordered:
     @classmethod
     def run(cls, path: Path, task: Task, k: int) -> Ordered:
         """Another system's TREC run, its first k of each topic."""
-        from vretrver.evaluation.trec import read_run
+        from vretrver.evaluation.trec import from_one_word, read_run
 
-        found = read_run(path)
+        found = {
+            from_one_word(topic): [(from_one_word(name), score) for name, score in order]
+            for topic, order in read_run(path).items()
+        }
         most = k + max(len(topic.excluded) for topic in task.topics)
         orders = {topic.id: _kept(found.get(topic.id, ()), topic.candidates)[:most] for topic in task.topics}
         if not any(orders.values()):

@@ -176,7 +176,8 @@ class Scene:
 
     @property
     def coarse_order(self) -> NDArray[np.int64]:
-        return np.arange(len(self.window.candidates))
+        """By the coarse score, whatever order the candidates came in; without scores as they came."""
+        return np.argsort(-self.z, kind="stable")
 
     @property
     def glanced(self) -> frozenset[int]:
@@ -191,7 +192,7 @@ class Scene:
             return "learned"
         if self.window.start > 0:
             return "deep"
-        return "certain" if self.prior.max() >= self.weights.certain and self.prior.argmax() == 0 else None
+        return "certain" if self.prior.max() >= self.weights.certain else None
 
 
 @dataclass(frozen=True, slots=True)
