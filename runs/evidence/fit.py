@@ -4,8 +4,8 @@
 
 Fitted on: grocery's validation queries (tasks 4 and 6; also with a coarse stage that was taught), product names against
 its validation photos, one half of the garments (by garment; tasks 0, 3, 7) and synthetic labels
-(`runs/fusion/printed.py`). The other half of the garments is only reported, by `runs/dev_tasks.py`; no test query of
-grocery is read. Per kind: a conditional logit on windows that hold an answer, weights not negative, drawn to zero by
+(`runs/fusion/printed.py`). The other half of the garments is only reported (`runs/evidence/held_out.py`); no test query
+of grocery is read. Per kind: a conditional logit on windows that hold an answer, weights not negative, drawn to zero by
 L2, so that the coarse order stands where evidence is weak. Signals enter one by one, and only if they win more than
 they lose on folds by product that the logit did not see. Where looking won no more than noise, `look` is false: the
 agent learns not to look there.

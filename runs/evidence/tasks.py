@@ -1,21 +1,21 @@
 """Retrieval tasks in M-BEIR's layout: queries with their relevant ids, and their pools as indexes.
 
-Used by `runs/dev_tasks.py`, which reports, and by `fit.py`, which fits on validation splits and folds. It leaves out
-metrics and anything that looks at a candidate.
+Used by `fit.py`, which fits on validation splits and folds; `held_out.py` lists the topics that may be reported. It
+leaves out metrics and anything that looks at a candidate.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from vretrver.datasets import Topic, mbeir
 from vretrver.embedders import Embedder, load_embedder
 from vretrver.images import open_image
 from vretrver.indexes.lance import LanceIndex
@@ -61,23 +61,12 @@ def load_task(root: Path, name: str, split: str) -> Task:
     """The task of a name under a data root.
 
     Raises:
-        FileNotFoundError: there is no such task or split.
+        InvalidInput, MissingPath: there is no such task or split.
     """
-    collection, number = name.split("-")
-    pool = root / f"cand_pool/local/mbeir_{collection}_task{number}_cand_pool.jsonl"
-    file = root / f"query/{split}/mbeir_{collection}_task{number}_{split}.jsonl"
-    records = list(_records(file))
-    relevant = _qrels(root / f"qrels/{split}/mbeir_{collection}_task{number}_{split}_qrels.txt")
-    kind = (records[0]["query_modality"], next(_records(pool))["modality"])
-    instruction = _instruction(root, kind, records[0]["qid"].split(":")[0])
-    shown = {record["did"]: record["img_path"] for record in _records(pool)}
-    return Task(
-        name,
-        split,
-        root,
-        pool,
-        tuple(_asked(root, record, relevant[record["qid"]], instruction, shown) for record in records),
-    )
+    loaded = mbeir.load(root, name.replace("-", "_task"), split)
+    shown = {document.id: document.image for document in loaded.pool}
+    pool = root / f"cand_pool/local/mbeir_{name.replace('-', '_task')}_cand_pool.jsonl"
+    return Task(name, split, root, pool, tuple(_asked(topic, shown) for topic in loaded.topics))
 
 
 def open_pool(
@@ -127,41 +116,12 @@ def _read_words(folder: Path, reader: RememberedReader) -> None:
             )
 
 
-def _asked(
-    root: Path, record: dict[str, Any], relevant: frozenset[str], instruction: str | None, shown: dict[str, str | None]
-) -> Asked:
-    path = record["query_img_path"]
-    images = (ImageRef(path=str(root / path)),) if path else ()
-    stem = Path(path or shown.get(min(relevant)) or record["qid"]).stem
+def _asked(topic: Topic, shown: Mapping[str, ImageRef | None]) -> Asked:
+    picture = next(iter(topic.query.images), None) or shown.get(min(topic.relevant))
+    path = Path(topic.id if picture is None or picture.path is None else picture.path)
     # A garment's photos and colours share a fold: what is learned of one must not be tested on it.
-    group = (
-        stem.split("-")[0]
-        if "garments" in str(root / f"{path or shown.get(min(relevant))}")
-        else stem.rsplit("_", 1)[0]
-    )
-    return Asked(record["qid"], Query(record["query_txt"], images, instruction), relevant, group)
-
-
-def _qrels(path: Path) -> dict[str, frozenset[str]]:
-    found: dict[str, set[str]] = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        qid, _, did, relevance, *_task = line.split()
-        if int(relevance) > 0:
-            found.setdefault(qid, set()).add(did)
-    return {qid: frozenset(dids) for qid, dids in found.items()}
-
-
-def _instruction(root: Path, kind: tuple[str, str], dataset: str) -> str | None:
-    with (root / "instructions/query_instructions.tsv").open(encoding="utf-8") as file:
-        for row in csv.DictReader(file, delimiter="\t"):
-            if (row["query_modality"], row["cand_modality"], row["dataset_id"]) == (*kind, dataset):
-                return row["prompt_1"]
-    return None
-
-
-def _records(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8") as lines:
-        yield from map(json.loads, lines)
+    group = path.stem.split("-")[0] if "garments" in path.parts else path.stem.rsplit("_", 1)[0]
+    return Asked(topic.id, topic.query, frozenset(topic.relevant), group)
 
 
 @contextmanager
@@ -170,21 +130,3 @@ def written(path: Path) -> Iterator[Any]:
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
         yield file
     Path(file.name).replace(path)
-
-
-def journal(path: Path) -> dict[str, dict[str, Any]]:
-    """The lines of an append-only journal by `qid`; a line that was cut off is left out."""
-    found: dict[str, dict[str, Any]] = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        try:
-            record = json.loads(line)
-            found[record["qid"]] = record
-        except (ValueError, KeyError):
-            continue
-    return found
-
-
-def note(path: Path, records: Iterable[dict[str, Any]]) -> None:
-    """Append to a journal."""
-    with path.open("a", encoding="utf-8") as file:
-        file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)

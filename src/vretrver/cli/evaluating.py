@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vretrver.cli.printing import print_json, printable
+from vretrver.errors import MissingPath
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
 
 def evaluate(options: Namespace) -> int:
-    from vretrver.datasets import load_task
+    from vretrver.datasets import load_task, only_topics
     from vretrver.evaluation.evaluate import evaluate as run
     from vretrver.evaluation.pools import cache_folder
     from vretrver.evaluation.settings import Settings
@@ -38,6 +39,8 @@ def evaluate(options: Namespace) -> int:
         given["seed"] = options.seed
     work = cache_folder(options.cache) / "datasets" / options.dataset
     task = load_task(options.dataset, options.root, task=options.task, split=options.split, work=work, **given)
+    if options.topics:
+        task = only_topics(task, _ids(options.topics))
     metrics = run(
         task,
         options.output,
@@ -72,6 +75,12 @@ def compare(options: Namespace) -> int:
     else:
         print(comparison.summary())
     return 0
+
+
+def _ids(path: str) -> list[str]:
+    if not Path(path).is_file():
+        raise MissingPath(f"no such file of topic ids: {path}")
+    return Path(path).read_text(encoding="utf-8").split()
 
 
 def _show(metrics: dict[str, Any], options: Namespace) -> int:

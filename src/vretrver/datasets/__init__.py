@@ -8,8 +8,8 @@ and a case in `load_task`; or pass a `Task` of your own to `vretrver.evaluation.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -132,6 +132,24 @@ def load_task(
     if needed:
         raise InvalidInput(f"{dataset} needs {', '.join(f'--{name}' for name in needed)}")
     return load(**{name: value for name, value in given.items() if name in parameters})
+
+
+def only_topics(task: Task, ids: Iterable[str]) -> Task:
+    """The task with some of its topics only, in its own order; how many is recorded.
+
+    Raises:
+        InvalidInput: an id is no topic's, or none is left.
+    """
+    wanted = set(ids)
+    kept = tuple(topic for topic in task.topics if topic.id in wanted)
+    if strangers := wanted - {topic.id for topic in kept}:
+        raise InvalidInput(
+            f"{task.name} has no topic {sorted(strangers)[0]!r} ({len(strangers)} of {len(wanted)} ids are unknown); "
+            f"its topics are such as {task.topics[0].id!r}"
+        )
+    if not kept:
+        raise InvalidInput(f"no topic of {task.name} was named; name at least one")
+    return replace(task, topics=kept, facts={**task.facts, "topics": f"{len(kept)} of {len(task.topics)}"})
 
 
 def _loader(dataset: str) -> Callable[..., Task]:
