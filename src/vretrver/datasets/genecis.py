@@ -10,7 +10,7 @@ top edges out by 0.7 of the size and measures 1.7 sizes from there, so the right
 unless the picture's border held the left or top. Crops are written below `work` when they are first needed.
 
 The published galleries hold the target first: a method that gives equal scores would be right every time. Here the
-order of each gallery is shuffled by a hash of the query's number and the candidates' ids.
+order of each gallery is shuffled by a hash of the query's number and the candidates' ids, and the pool is in id order.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def _objects(root: Path, path: Path, entries: Sequence[Any], say: str) -> tuple[
         pool.update((name, Document(name, image=ref)) for name, ref in named)
         reference = picture_of(record.get("reference"), where)[1]
         topics.append(_topic(at, _condition(record, where), reference, [name for name, _ref in named], say))
-    return tuple(topics), tuple(pool.values())
+    return tuple(topics), tuple(pool[name] for name in sorted(pool))
 
 
 def _attributes(root: Path, path: Path, entries: Sequence[Any], say: str, work: Path) -> tuple[tuple[Topic, ...], Any]:
@@ -172,7 +172,7 @@ def _attributes(root: Path, path: Path, entries: Sequence[Any], say: str, work: 
         topics.append(_topic(at, _condition(record, where), reference, [crop.id for crop in named], say))
         if len(crops) + len(topics) > MAX_CROPS:
             raise InvalidInput(f"{path} asks for more than {MAX_CROPS} crops; this is not GeneCIS")
-    return tuple(topics), CropPool(tuple(crops.values()))
+    return tuple(topics), CropPool([crops[name] for name in sorted(crops)])
 
 
 def _annotations(root: Path, task: str) -> Path:

@@ -24,20 +24,18 @@ from typing import Any
 
 from vretrver.datasets import Card, Task, Topic
 from vretrver.datasets.mbeir_instructions import KINDS, Instructor, first_gold, instructor, plain, read_prompts
+from vretrver.datasets.mbeir_qrels import document_id, judged, query_id, read_qrels
 from vretrver.datasets.records import (
     RecordPool,
     chosen,
     count_lines,
     first_of,
     folder,
-    id_of,
-    list_of,
     picture,
     read_jsonl,
-    read_lines,
     text_of,
 )
-from vretrver.errors import InvalidInput, MissingPath, RecordError, VretrverError
+from vretrver.errors import InvalidInput, MissingPath, RecordError
 from vretrver.types import Document, ImageRef, Query, modality_of
 
 TASKS = {
@@ -73,8 +71,6 @@ CELLS = {
 """The 16 cells of the paper's table in its order, and the k of each cell's hit@k."""
 
 POOLS = ("local", "global")
-_DIDS = 10_000_000  # UniIR hashes an id "d:n" to d * bound + n, with a bound for candidates and one for queries
-_QIDS = 500_000
 
 
 def load(
@@ -107,20 +103,22 @@ def load(
     chosen(instructions, KINDS, "instructions")
     queries = list(read_jsonl(_query_file(place, name, split)))
     file = _pool_file(place, name, split, pool)
-    qrels, columns = _qrels(place, name, split)
+    qrels, columns = read_qrels(place / "qrels" / split / f"mbeir_{name}_{split}_qrels.txt")
     number = _task_id(name, columns)
-    facts: dict[str, Any] = {
-        "pool": pool,
-        "pool file": file.name,
-        "qrels": "pos_cand_list" if qrels is None else "file",
-    }
-    relevant = _judged(queries, qrels, columns, number, facts)
-    say: Instructor = lambda _qid, _modality, _where: None  # noqa: E731
+    relevant, odd = judged(queries, qrels)
+    say: Instructor = _silent
     if instructions != "none":
         say = instructor(read_prompts(place), prompt, _asked_modality(instructions, number, file, relevant))
     topics = tuple(_topic(place, record, where, relevant, say) for where, record in queries)
     _unique(topics, _query_file(place, name, split))
-    facts |= _said(topics, instructions, prompt)
+    facts: dict[str, Any] = {
+        "pool": pool,
+        "pool file": file.name,
+        "qrels": "pos_cand_list" if qrels is None else "file",
+        **_said(topics, instructions, prompt),
+        **odd,
+        **({"task numbers in the qrels": sorted(columns)} if columns - {number} else {}),
+    }
     cut = CELLS.get(name, 5)
     measures = (f"hit@{cut}", "hit@1", "hit@5", "hit@10", "recall@5", "recall@10", "map@10", "ndcg@10", "mrr@10")
     return Task(
@@ -185,61 +183,6 @@ def _pool_file(root: Path, task: str, split: str, pool: str) -> Path:
     return first_of(*(pools / "local" / name for name in names), what=f"the local pool of {task}")
 
 
-def _qrels(root: Path, task: str, split: str) -> tuple[dict[str, dict[str, int]] | None, set[int]]:
-    """Grades by query and document, and the task numbers of the fifth column; None where there is no file."""
-    path = root / "qrels" / split / f"mbeir_{task}_{split}_qrels.txt"
-    if not path.is_file():
-        return None, set()
-    found: dict[str, dict[str, int]] = {}
-    columns: set[int] = set()
-    for where, line in read_lines(path):
-        parts = line.split()
-        try:
-            qid, _zero, did, grade, *task_id = parts
-            if int(grade) > 0:
-                found.setdefault(_unhashed(qid, _QIDS), {})[_unhashed(did, _DIDS)] = int(grade)
-            columns.update(map(int, task_id[:1]))
-        except ValueError as fault:
-            raise RecordError(f"{where}: not `qid 0 did relevance task_id`: {line[:80]!r}") from fault
-    return found, columns
-
-
-# -- what is relevant -------------------------------------------------------------------------------------------
-
-
-def _judged(
-    queries: list[tuple[str, dict[str, Any]]],
-    qrels: dict[str, dict[str, int]] | None,
-    columns: set[int],
-    number: int | None,
-    facts: dict[str, Any],
-) -> dict[str, dict[str, int]]:
-    """What answers each query: the qrels where there is a file, else pos_cand_list; differences become facts."""
-    listed = {
-        _identity(record.get("qid"), where, "qid", _QIDS): {
-            _identity(did, where, "pos_cand_list", _DIDS): 1
-            for did in list_of(record.get("pos_cand_list"), where, "pos_cand_list")
-        }
-        for where, record in queries
-    }
-    if qrels is None:
-        return listed
-    judged = {qid: qrels.get(qid, {}) for qid in listed}
-    differ = sum(bool(listed[qid]) and judged[qid].keys() != listed[qid].keys() for qid in listed)
-    without = sum(not grades for grades in judged.values())
-    elsewhere = sum(did.partition(":")[0] != qid.partition(":")[0] for qid in judged for did in judged[qid])
-    said = {
-        "queries whose qrels differ from pos_cand_list": differ,
-        "queries without qrels": without,
-        "qrels of queries that are not asked": len(qrels.keys() - listed.keys()),
-        "relevant documents of another dataset": elsewhere,
-    }
-    facts.update({what: count for what, count in said.items() if count})
-    if columns - {number}:
-        facts["task numbers in the qrels"] = sorted(columns)
-    return judged
-
-
 def _task_id(name: str, columns: set[int]) -> int | None:
     match = re.search(r"_task(\d+)$", name)
     number = int(match[1]) if match else next(iter(columns)) if len(columns) == 1 else None
@@ -249,6 +192,10 @@ def _task_id(name: str, columns: set[int]) -> int | None:
 
 
 # -- instructions -----------------------------------------------------------------------------------------------
+
+
+def _silent(_qid: str, _modality: str, _where: str) -> None:
+    """The instructor of those who give no instruction."""
 
 
 def _asked_modality(
@@ -267,7 +214,7 @@ def _asked_modality(
 def _modalities(pool: Path, wanted: set[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for where, record in read_jsonl(pool):
-        did = _identity(record.get("did"), where, "did", _DIDS)
+        did = document_id(record.get("did"), where)
         if did in wanted:
             found[did] = plain(record.get("modality") or _held(record, "txt", "img_path"))
     return found
@@ -288,19 +235,18 @@ def _said(topics: Sequence[Topic], instructions: str, prompt: int) -> dict[str, 
 def _topic(
     root: Path, record: Mapping[str, Any], where: str, relevant: Mapping[str, Mapping[str, int]], say: Instructor
 ) -> Topic:
-    qid = _identity(record.get("qid"), where, "qid", _QIDS)
+    qid = query_id(record.get("qid"), where)
     text = text_of(record.get("query_txt"), where, "query_txt")
     image = _image(root, record.get("query_img_path"), where)
     modality = plain(record.get("query_modality") or _held(record, "query_txt", "query_img_path"))
-    try:
-        query = Query(text, () if image is None else (image,), say(qid, modality, where))
-    except VretrverError as fault:
-        raise fault if where in str(fault) else RecordError(f"{where}: {fault}") from fault
+    if text is None and image is None:
+        raise RecordError(f"{where}: query {qid} has neither query_txt nor query_img_path")
+    query = Query(text, () if image is None else (image,), say(qid, modality, where))
     return Topic(qid, query, relevant[qid])
 
 
 def _document(root: Path, record: Mapping[str, Any], where: str) -> Document:
-    did = _identity(record.get("did"), where, "did", _DIDS)
+    did = document_id(record.get("did"), where)
     text = text_of(record.get("txt"), where, "txt")
     image = _image(root, record.get("img_path"), where)
     if text is None and image is None:
@@ -310,16 +256,6 @@ def _document(root: Path, record: Mapping[str, Any], where: str) -> Document:
 
 def _image(root: Path, path: Any, where: str) -> ImageRef | None:
     return None if path is None or path == "" else picture(root, path, where)
-
-
-def _identity(value: Any, where: str, name: str, bound: int) -> str:
-    """An id as the files write it, `dataset:n`; an integer is taken as UniIR's hash of one."""
-    return _unhashed(id_of(value, where, name), bound)
-
-
-def _unhashed(name: str, bound: int) -> str:
-    """UniIR's hash d * bound + n back to `d:n`; other ids stay."""
-    return f"{int(name) // bound}:{int(name) % bound}" if name.isascii() and name.isdigit() else name
 
 
 def _held(record: Mapping[str, Any], text: str, image: str) -> str:

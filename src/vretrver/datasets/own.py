@@ -129,7 +129,7 @@ def _relevant(record: Mapping[str, Any], where: str, ids: Mapping[str, None]) ->
     if isinstance(given, str):
         raise RecordError(f'{where}: "relevant" is a text; write a list, even of one id: ["{given[:60]}"]')
     if given is not None and not isinstance(given, list | Mapping):
-        raise RecordError(f'{where}: "relevant" is a {kind(given)}; write a list of ids, or {{id: grade}}')
+        raise RecordError(f'{where}: "relevant" is {kind(given)}; write a list of ids, or {{id: grade}}')
     if not isinstance(given, Mapping):
         return dict.fromkeys(_named(given, where, "relevant", ids), 1)
     for name, grade in given.items():

@@ -56,7 +56,7 @@ def read_jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     for where, text in read_lines(path):
         record = parsed(text, where)
         if not isinstance(record, dict):
-            raise RecordError(f"{where}: a JSON {kind(record)}; each line must be one JSON object: {{...}}")
+            raise RecordError(f"{where}: this is {kind(record)}; each line must be one JSON object: {{...}}")
         yield where, record
 
 
@@ -143,7 +143,7 @@ def text_of(value: Any, where: str, name: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise RecordError(f"{where}: {name} is a {kind(value)}; it must be a text or null")
+        raise RecordError(f"{where}: {name} is {kind(value)}; it must be a text or null")
     if len(value) > MAX_TEXT:
         raise RecordError(f"{where}: {name} has {len(value)} characters; at most {MAX_TEXT} are allowed")
     clean = value.replace("\x00", " ").strip()
@@ -159,7 +159,7 @@ def id_of(value: Any, where: str, name: str) -> str:
     if value is None or value == "":
         raise RecordError(f"{where}: {name} is missing; every record needs one")
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise RecordError(f"{where}: {name} is a {kind(value)}; it must be a text or an integer")
+        raise RecordError(f"{where}: {name} is {kind(value)}; it must be a text or an integer")
     name_ = str(value).strip()
     if not name_ or len(name_) > MAX_NAME or not name_.isprintable():
         raise RecordError(f"{where}: {name} must be 1 to {MAX_NAME} printable characters; it is {str(value)[:60]!r}")
@@ -175,7 +175,7 @@ def list_of(value: Any, where: str, name: str) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list | tuple):
-        raise RecordError(f"{where}: {name} is a {kind(value)}; it must be a list")
+        raise RecordError(f"{where}: {name} is {kind(value)}; it must be a list")
     return list(value)
 
 
@@ -186,7 +186,7 @@ def object_of(value: Any, where: str, name: str) -> Mapping[str, Any]:
         RecordError: it is something else.
     """
     if not isinstance(value, Mapping):
-        raise RecordError(f"{where}: {name} is a {kind(value)}; it must be an object: {{...}}")
+        raise RecordError(f"{where}: {name} is {kind(value)}; it must be an object: {{...}}")
     return value
 
 
@@ -197,7 +197,7 @@ def picture(root: Path, path: Any, where: str) -> ImageRef:
         RecordError: the path is no text, is absolute, or leaves the root.
     """
     if not isinstance(path, str) or not path:
-        raise RecordError(f"{where}: the picture's path is a {kind(path)}; it must be a text")
+        raise RecordError(f"{where}: the picture's path is {kind(path)}; it must be a text")
     parts = _SLASHES.split(path)
     if len(path) > 4 * MAX_NAME or "\x00" in path:
         raise RecordError(f"{where}: {path[:60]!r} cannot be a path")
@@ -209,17 +209,17 @@ def picture(root: Path, path: Any, where: str) -> ImageRef:
 
 
 def kind(value: Any) -> str:
-    """JSON's name for what a value is."""
+    """JSON's name for what a value is, with its article."""
     if value is None:
         return "null"
     if isinstance(value, bool):
-        return "boolean"
+        return "a boolean"
     if isinstance(value, int | float):
-        return "number"
+        return "a number"
     if isinstance(value, str):
-        return "text"
+        return "a text"
     return (
-        "object" if isinstance(value, Mapping) else "list" if isinstance(value, list | tuple) else type(value).__name__
+        "an object" if isinstance(value, Mapping) else "a list" if isinstance(value, list | tuple) else "no JSON value"
     )
 
 
