@@ -21,6 +21,7 @@ from vretrver.trace import Evidence, Ranking, Result, StopReason, Trace, Turn, U
 from vretrver.types import Box, Candidate, Document, ImageRef, Query
 from vretrver.viewer import append_trace, pictures_of, read_traces, render, write_traces
 from vretrver.viewer.page import content_policy, page
+from vretrver.viewer.trace_file import records_of
 
 HOSTILE = '</script><img src=x onerror=alert(1)><!-- \u2028\u2029 {{data}} <script>alert(2)</script> ]]> \udcff "'
 
@@ -71,6 +72,16 @@ def test_rankings_survive_a_trace_file(tmp_path: Path, paint: Paint) -> None:
     append_trace(file, rankings[1])
     assert read_traces(file) == rankings
     assert list(tmp_path.glob("*.part")) == []
+
+
+def test_some_lines_of_a_trace_file_are_read_and_the_others_passed_over(tmp_path: Path, paint: Paint) -> None:
+    write_traces(tmp_path / "run.jsonl", [looked([paint("a.png"), paint("b.png")], text=word) for word in "abc"])
+    lines = (tmp_path / "run.jsonl").read_text().splitlines()
+    (tmp_path / "run.jsonl").write_text("\n".join([lines[0], "no trace", "", lines[2]]) + "\n")
+    assert [ranking.query.text for _record, ranking in records_of(tmp_path / "run.jsonl", {1, 4})] == ["a", "c"]
+    assert list(records_of(tmp_path / "run.jsonl", {3, 9})) == []
+    with pytest.raises(RecordError, match="line 2"):
+        list(records_of(tmp_path / "run.jsonl", {2}))
 
 
 def test_a_page_holds_the_very_records_of_the_file(tmp_path: Path, paint: Paint) -> None:

@@ -20,7 +20,7 @@ Scale = Callable[[float], float]
 
 STRIP = (168.0, 22.0)
 PLOT = (360.0, 262.0)
-EDGES = (46.0, 14.0, 14.0, 48.0)  # left, top, right, bottom
+EDGES = (58.0, 14.0, 14.0, 48.0)  # left, top, right, bottom
 MARKERS = 6
 
 
@@ -97,8 +97,8 @@ def plot(
     drawn += [h("text", {"class": "tick end", "x": left - 8, "y": y(at) + 4}, said) for at, said in y_ticks]
     drawn += [h("text", {"class": "tick mid", "x": x(at), "y": floor + 18}, said) for at, said in x_ticks]
     drawn.append(h("text", {"class": "tick mid name", "x": (left + width - right) / 2, "y": height - 8}, x_title))
-    turned = f"rotate(-90 12 {(top + floor) / 2:g})"
-    drawn.append(h("text", {"class": "tick mid name", "x": 12, "y": (top + floor) / 2, "transform": turned}, y_title))
+    turned = f"rotate(-90 10 {(top + floor) / 2:g})"
+    drawn.append(h("text", {"class": "tick mid name", "x": 10, "y": (top + floor) / 2, "transform": turned}, y_title))
     if diagonal:
         ends = {"x1": x(x_range[0]), "y1": y(x_range[0]), "x2": x(x_range[1]), "y2": y(x_range[1])}
         drawn.append(h("line", {"class": "ideal", **ends}))

@@ -18,6 +18,7 @@ from vretrver.metrics import measure
 from vretrver.report.run_folder import RunFolder, mapping, number, read_run
 from vretrver.report.words import amount, difference, p_value, plain, value
 
+_RESTATED = ("hash", "version", "versions", "facts")
 LISTED = 10  # topics named in a summary
 
 COSTS = {
@@ -57,7 +58,7 @@ class Contrast:
     def verdict(self) -> str:
         low, high = self.interval
         if low <= 0 <= high:
-            return "no difference that chance does not explain"
+            return "chance alone could explain the difference"
         return "b is better" if low > 0 else "a is better"
 
 
@@ -67,7 +68,8 @@ class Comparison:
 
     Args:
         a, b: the runs' names. task, split: of both.
-        topics: how many topics both asked. only_a, only_b: how many only one of them asked, or could ask.
+        topics: how many topics with a known answer both runs hold. only_a, only_b: how many only one of them holds.
+        failed_a, failed_b: how many of the common topics could not be asked; they count as misses.
         same_candidates: whether both ranked the same candidates, so that only the ranking differs.
         changed: configuration that differs, name -> (a's, b's).
         contrasts: the headline, and hit@1 where that is another measure.
@@ -81,6 +83,8 @@ class Comparison:
     topics: int
     only_a: int
     only_b: int
+    failed_a: int
+    failed_b: int
     same_candidates: bool
     changed: Mapping[str, tuple[Any, Any]]
     contrasts: tuple[Contrast, ...]
@@ -104,9 +108,11 @@ class Comparison:
         return "\n".join(lines)
 
     def _scope(self) -> str:
-        said = f"{self.topics:,} topics that both asked"
+        said = f"{self.topics:,} topics that both hold"
         if self.only_a or self.only_b:
-            said += f"; left out: {self.only_a:,} that only a asked and {self.only_b:,} that only b asked"
+            said += f"; left out: {self.only_a:,} that only a holds and {self.only_b:,} that only b holds"
+        if self.failed_a or self.failed_b:
+            said += f"; could not be asked, so missed: {self.failed_a:,} by a, {self.failed_b:,} by b"
         candidates = "the same candidates" if self.same_candidates else "different candidates"
         return f"{said}; {candidates} before ranking"
 
@@ -131,11 +137,10 @@ def compare(
     a = run_a if isinstance(run_a, RunFolder) else read_run(run_a)
     b = run_b if isinstance(run_b, RunFolder) else read_run(run_b)
     _check(a, b)
-    asked_a, asked_b = _asked(a), _asked(b)
-    both = [topic for topic in asked_a if topic in asked_b]
-    if not both:
-        raise InvalidInput(f"{a.path} and {b.path} share no topic that both could ask; run them on the same ones")
-    pairs = [(asked_a[topic], asked_b[topic]) for topic in both]
+    held_a, held_b = _answerable(a), _answerable(b)
+    pairs = [(one, held_b[topic]) for topic, one in held_a.items() if topic in held_b]
+    if not pairs:
+        raise InvalidInput(f"{a.path} and {b.path} share no topic with a known answer; run them on the same topics")
     measures = dict.fromkeys((a.headline, "hit@1"))
     names = (a.name, b.name) if a.name != b.name else (str(a.path), str(b.path))
     return Comparison(
@@ -143,10 +148,12 @@ def compare(
         b=names[1],
         task=a.task,
         split=str(a.metrics.get("split", "")),
-        topics=len(both),
-        only_a=len(asked_a) - len(both),
-        only_b=len(asked_b) - len(both),
-        same_candidates=all(one.coarse == other.coarse for one, other in pairs),
+        topics=len(pairs),
+        only_a=len(held_a) - len(pairs),
+        only_b=len(held_b) - len(pairs),
+        failed_a=sum(one.error is not None for one, _other in pairs),
+        failed_b=sum(other.error is not None for _one, other in pairs),
+        same_candidates=all(one.coarse == other.coarse for one, other in pairs if not (one.error or other.error)),
         changed=changed_settings([a.config, b.config]),
         contrasts=tuple(_contrast(name, pairs, resamples, seed) for name in measures),
         cost=_cost(pairs),
@@ -158,7 +165,7 @@ def changed_settings(configs: Sequence[Mapping[str, Any]]) -> dict[str, tuple[An
 
     Hashes that only restate another setting are left out where that setting differs already.
     """
-    names = dict.fromkeys(name for config in configs for name in config if name not in ("hash", "version", "facts"))
+    names = dict.fromkeys(name for config in configs for name in config if name not in _RESTATED)
     facts = dict.fromkeys(name for config in configs for name in mapping(config, "facts"))
     values = {name: tuple(config.get(name) for config in configs) for name in names}
     values |= {f"facts: {name}": tuple(mapping(config, "facts").get(name) for config in configs) for name in facts}
@@ -185,8 +192,8 @@ def _check(a: RunFolder, b: RunFolder) -> None:
             raise InvalidInput(f"{run.path} has no measures: the answers of {plain(run.task)} are not public")
 
 
-def _asked(run: RunFolder) -> dict[str, Outcome]:
-    return {topic: outcome for topic, outcome in run.by_topic.items() if outcome.error is None}
+def _answerable(run: RunFolder) -> dict[str, Outcome]:
+    return {topic: one for topic, one in run.by_topic.items() if any(grade > 0 for grade in one.relevant.values())}
 
 
 def _contrast(name: str, pairs: Sequence[tuple[Outcome, Outcome]], resamples: int, seed: int) -> Contrast:

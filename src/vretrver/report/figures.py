@@ -24,9 +24,16 @@ def calibration(runs: Sequence[RunFolder], names: Mapping[RunFolder, str]) -> Ht
 
 
 def looking(runs: Sequence[RunFolder], names: Mapping[RunFolder, str]) -> Html | None:
-    """By number of tool calls: how many queries, and the share right before and after."""
-    drawn = [_by_calls(run, names[run]) for run in runs if mapping(run.metrics, "looking", "by_calls")]
-    return h("div", {}, drawn) if drawn else None
+    """By number of tool calls: how many queries, and the share right before and after; then what was called."""
+    told = [run for run in runs if mapping(run.metrics, "looking", "by_calls")]
+    rows = [[names[run] if at == 0 else None, *row] for run in told for at, row in enumerate(_calls_rows(run))]
+    if not rows:
+        return None
+    head = ["Run", "Tool calls", "Queries", "hit@1 before", "hit@1 after", "Change, points", "0 to 100 %"]
+    gain = table("Tool calls and gain", head, rows, words=(0, 6))
+    used = table("What was called", ["Run", "Looked", "Repairs", "Tools", "Windows ended"],
+        [_used(run, names[run]) for run in told], words=(0, 3, 4))  # fmt: skip
+    return h("div", {}, gain, h("h3", {}, "What was called"), used)
 
 
 def stability(runs: Sequence[RunFolder], names: Mapping[RunFolder, str]) -> Html | None:
@@ -103,16 +110,15 @@ def _bin(given: Any) -> Bin | None:
     return (low, high, sure, right, int(n))
 
 
-def _by_calls(run: RunFolder, name: str) -> Html:
+def _calls_rows(run: RunFolder) -> list[list[Child]]:
+    by_calls = mapping(run.metrics, "looking", "by_calls")
+    return [_calls_row(calls, mapping(by_calls[calls])) for calls in sorted(by_calls, key=lambda one: (len(one), one))]
+
+
+def _used(run: RunFolder, name: str) -> list[Child]:
     given = mapping(run.metrics, "looking")
-    by_calls = sorted(mapping(given, "by_calls").items(), key=lambda item: (len(item[0]), item[0]))
-    said = (
-        f"{percent(number(given.get('looked')), 0)} of the queries were looked at. Tools: {_counts(given, 'tools')}. "
-        f"Repairs: {amount(number(given.get('repairs')))}. Windows ended: {_counts(given, 'stops')}."
-    )
-    head = ["Tool calls", "Queries", "hit@1 before", "hit@1 after", "Change, points", "0 to 100 %"]
-    numbers = table(f"Tool use of {name}", head, [_calls_row(calls, mapping(part)) for calls, part in by_calls])
-    return h("div", {"class": "figure"}, h("h3", {}, name), h("p", {"class": "aside"}, said), numbers)
+    looked, repairs = percent(number(given.get("looked")), 0), amount(number(given.get("repairs")))
+    return [name, looked, repairs, _counts(given, "tools"), _counts(given, "stops")]
 
 
 def _calls_row(calls: str, part: Mapping[str, Any]) -> list[Child]:

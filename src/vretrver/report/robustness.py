@@ -7,7 +7,8 @@ first point.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from vretrver.report.chart import Point, Series, legend, plot
@@ -18,26 +19,35 @@ from vretrver.report.tables import table
 from vretrver.report.words import amount, value
 
 FALLING = frozenset({"jpeg", "lowres"})  # quality and side: the lower, the worse the picture
+CLEAN = {"jpeg": math.inf, "lowres": math.inf, "brightness": 1.0, "contrast": 1.0}  # 0 for the others
 NAMES = {
-    "blur": "blur, radius",
-    "noise": "noise, share",
+    "blur": "blur, px at 512",
+    "noise": "noise, share of full scale",
     "jpeg": "JPEG quality",
     "occlude": "share covered",
-    "lowres": "longest side, px",
+    "lowres": "longer side, px",
 }
-_FREE = ("degrade", "degrade_on", "hash", "version")
+_FREE = ("degrade", "degrade_on", "shuffles", "hash", "versions")  # what leaves the clean order as it is
 _FATES = ("Right when clean", "Still right", "Ranked lower", "Not found", "Of these “no match”")
 WHERE = {"queries": "query pictures", "pool": "pool pictures", "both": "all pictures"}
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Runs alike but for the strength of one operation, mildest first; the first is undegraded."""
+    """Runs alike but for the strength of one operation. `points` holds (strength, run), the clean run first."""
 
     operation: str
     on: str
-    strengths: tuple[float, ...]
-    runs: tuple[RunFolder, ...]
+    points: tuple[tuple[float, RunFolder], ...]
+
+    @property
+    def clean(self) -> RunFolder:
+        return self.points[0][1]
+
+    @property
+    def worst(self) -> tuple[float, RunFolder]:
+        headline = self.clean.headline
+        return min(self.points[1:], key=lambda point: point[1].value("reranked", headline) or 0.0)
 
 
 def curves(runs: Sequence[RunFolder]) -> list[Curve]:
@@ -50,10 +60,10 @@ def curves(runs: Sequence[RunFolder]) -> list[Curve]:
             if parsed := _single(run.config.get("degrade")):
                 operation, strength = parsed
                 parts.setdefault((operation, str(run.config.get("degrade_on") or "")), {})[strength] = run
-        for (operation, on), by_strength in parts.items():
-            strengths = sorted(by_strength, reverse=operation in FALLING)
-            if clean is not None:
-                found.append(Curve(operation, on, tuple(strengths), (clean, *(by_strength[one] for one in strengths))))
+        for (operation, on), by_strength in parts.items() if clean else ():
+            worse = sorted(by_strength.items(), key=lambda item: item[0], reverse=operation in FALLING)
+            assert clean is not None
+            found.append(Curve(operation, on, ((CLEAN.get(operation, 0.0), clean), *worse)))
     return found
 
 
@@ -61,7 +71,7 @@ def robustness(found: Sequence[Curve], names: Mapping[RunFolder, str]) -> list[H
     """A chart and a table for each task and operation, over all policies that were run under it."""
     together: dict[tuple[str, str, str], list[Curve]] = {}
     for curve in found:
-        together.setdefault((curve.runs[0].task, curve.operation, curve.on), []).append(curve)
+        together.setdefault((curve.clean.task, curve.operation, curve.on), []).append(curve)
     return [_operation(operation, on, given, names) for (_task, operation, on), given in together.items()]
 
 
@@ -86,23 +96,23 @@ def failures(clean: RunFolder, worse: RunFolder) -> dict[str, int]:
 
 
 def _operation(operation: str, on: str, given: Sequence[Curve], names: Mapping[RunFolder, str]) -> Html:
-    headline = given[0].runs[0].headline
-    title = f"{operation.capitalize()} on {WHERE.get(on, 'pictures')}, {given[0].runs[0].task}"
-    strengths = sorted({one for curve in given for one in curve.strengths}, reverse=operation in FALLING)
+    headline, task = given[0].clean.headline, given[0].clean.task
+    title = f"{operation.capitalize()} on {WHERE.get(on, 'pictures')}, {task}"
+    strengths = sorted({at for curve in given for at, _run in curve.points}, reverse=operation in FALLING)
     series = _series(given, strengths, headline)
     seen = [end for one in series for point in one.points for end in (point.y, *(point.ends or ()))]
-    top = min(1.0, (int(max(seen, default=1.0) * 10) + 1) / 10)
+    fifths = min(5, int(max(seen, default=1.0) * 5) + 1)  # of 100 %, so that the ticks are round
     chart = plot(
         series,
         label=f"{headline} as {operation} gets stronger",
-        x_range=(-0.25, len(strengths) + 0.25),
-        y_range=(0.0, top),
-        x_ticks=[(0.0, "clean"), *((float(at), amount(one)) for at, one in enumerate(strengths, start=1))],
-        y_ticks=[(top * part / 4, f"{100 * top * part / 4:.0f} %") for part in range(5)],
+        x_range=(-0.25, len(strengths) - 0.75),
+        y_range=(0.0, fifths / 5),
+        x_ticks=[(float(at), _strength(operation, one)) for at, one in enumerate(strengths)],
+        y_ticks=[(part / 5, f"{20 * part} %") for part in range(fifths + 1)],
         x_title=NAMES.get(operation, operation),
         y_title=headline,
     )
-    rows = [_row(curve, at, names) for curve in given for at in range(len(curve.runs))]
+    rows = [_row(curve, at, run, names) for curve in given for at, run in curve.points]
     numbers = table(title, ["Run", operation, f"{headline} before", f"{headline} after", *_FATES], rows)
     words = [_in_words(curve, names) for curve in given]
     return h("div", {"class": "figure"}, h("h3", {}, title), chart, legend(series), words, numbers)
@@ -113,15 +123,23 @@ def _series(given: Sequence[Curve], strengths: Sequence[float], headline: str) -
     lines: dict[str, tuple[Point, ...]] = {}
     for stage in ("coarse", "reranked"):
         for curve in given:
-            name = _line_name(curve.runs[0], stage)
-            points = []
-            for run, at in zip(curve.runs, (0, *(strengths.index(one) + 1 for one in curve.strengths)), strict=True):
-                if (y := run.value(stage, headline)) is not None:
-                    said = f"{run.config.get('degrade') or 'clean'}: {value(y)}"
-                    points.append(Point(float(at), y, said, run.interval(stage, headline)))
-            if stage == "reranked" or tuple(points) not in lines.values():
-                lines[name if name not in lines else f"{name}, {curve.runs[0].name}"] = tuple(points)
-    return [Series(name, points) for name, points in lines.items() if points]
+            looked = stage == "reranked" and curve.clean.config.get("policy") not in (None, "none")
+            points = tuple(_points(curve, strengths, stage, headline))
+            if points and (looked or points not in lines.values()):
+                name = _line_name(curve.clean, stage)
+                lines[name if name not in lines else f"{name}, {curve.clean.name}"] = points
+    return [Series(name, points) for name, points in lines.items()]
+
+
+def _points(curve: Curve, strengths: Sequence[float], stage: str, headline: str) -> Iterator[Point]:
+    for at, run in sorted(curve.points, key=lambda point: strengths.index(point[0])):
+        if (y := run.value(stage, headline)) is not None:
+            said = f"{run.config.get('degrade') or 'clean'}: {value(y)}"
+            yield Point(float(strengths.index(at)), y, said, run.interval(stage, headline))
+
+
+def _strength(operation: str, strength: float) -> str:
+    return "clean" if strength == CLEAN.get(operation, 0.0) else amount(strength)
 
 
 def _line_name(run: RunFolder, stage: str) -> str:
@@ -129,19 +147,18 @@ def _line_name(run: RunFolder, stage: str) -> str:
     return f"{run.config.get(who)}, {when}"
 
 
-def _row(curve: Curve, at: int, names: Mapping[RunFolder, str]) -> list[Child]:
-    run = curve.runs[at]
-    strength = amount(curve.strengths[at - 1]) if at else "clean"
+def _row(curve: Curve, at: float, run: RunFolder, names: Mapping[RunFolder, str]) -> list[Child]:
     measured = [value(run.value(stage, run.headline)) for stage in ("coarse", "reranked")]
-    return [names[run], strength, *measured, *(f"{count:,}" for count in failures(curve.runs[0], run).values())]
+    fates = [f"{count:,}" for count in failures(curve.clean, run).values()]
+    return [names[run], _strength(curve.operation, at), *measured, *fates]
 
 
 def _in_words(curve: Curve, names: Mapping[RunFolder, str]) -> Html:
-    worst = curve.runs[-1]
-    counts = failures(curve.runs[0], worst)
+    strength, worst = curve.worst
+    counts = failures(curve.clean, worst)
     gone = counts["right"] - counts["kept"]
     said = (
-        f"{names[worst]}: at {curve.operation} {amount(curve.strengths[-1])} it keeps {counts['kept']:,} of the "
+        f"{names[worst]}: at {curve.operation} {amount(strength)} it keeps {counts['kept']:,} of the "
         f"{counts['right']:,} answers that were right on clean pictures."
     )
     if gone:
@@ -165,9 +182,10 @@ def _alike(runs: Sequence[RunFolder]) -> list[list[RunFolder]]:
 
 def _single(spec: object) -> tuple[str, float] | None:
     """`blur=2` -> ("blur", 2.0); None for no operation, and for several at once, which have no one strength."""
-    if not isinstance(spec, str) or spec.count("=") != 1:
+    steps = [step for step in str(spec or "").split(",") if step and not step.startswith("seed=")]
+    if len(steps) != 1:
         return None
-    name, _, strength = spec.partition("=")
+    name, _, strength = steps[0].partition("=")
     try:
         parsed = number(float(strength))
     except ValueError:

@@ -110,9 +110,12 @@ def mapping(record: Any, *keys: str) -> Mapping[str, Any]:
 
 def number(value: Any) -> float | None:
     """A finite number, or None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value)
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # JSON's whole numbers have any length
+        return None
 
 
 def _unfinished(path: Path) -> str:
@@ -154,9 +157,11 @@ def _outcomes(path: Path) -> Iterator[Outcome]:
 
 def _problem(outcome: Outcome) -> str | None:
     """What of an outcome's values cannot be worked with."""
-    ids = (*outcome.coarse, *outcome.order, *outcome.images, *outcome.tools, *outcome.stops, outcome.topic)
-    if not all(isinstance(one, str) for one in ids):
+    ids = (*outcome.coarse, *outcome.order, *outcome.images, *outcome.tools, *outcome.stops)
+    if not all(isinstance(one, str) for one in (*ids, outcome.topic, outcome.group, outcome.modality)):
         return "an id, picture or tool is not a string"
+    if any(len(set(order)) < len(order) for order in (outcome.coarse, outcome.order)):
+        return "a document is ranked twice"
     if not all(isinstance(one, str | None) for one in (outcome.query, outcome.error)):
         return "query or error is not a string"
     if not isinstance(outcome.relevant, Mapping) or any(number(grade) is None for grade in outcome.relevant.values()):

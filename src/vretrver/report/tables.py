@@ -36,28 +36,32 @@ def _row(cells: Sequence[Child], kinds: Sequence[str]) -> Html:
 def all_runs(runs: Sequence[RunFolder], names: Mapping[RunFolder, str]) -> Html:
     """One row a run: what came of it on the benchmark's own measure, then what was run, and what it took."""
     domain = _domain(runs)
-    head = ["Run", "Task", "Measure", "Before → after", "", "95 % interval", "Paper, %", "Ceiling", "Won / tied / lost",
-            "p", "Policy", "Embedder", "Queries", "k", "Looked", "Tool calls", "s / query"]  # fmt: skip
+    scale = f"{100 * domain[0]:.0f} to {100 * domain[1]:.0f} %"
+    found = ["Before → after", scale, "95 % interval", "Paper, %", "Ceiling", "Won / tied / lost", "p"]
+    made = ["Policy", "Embedder", "Queries", "k", "Looked", "Tool calls", "s / query"]
+    head = ["Run", "Task", "Measure", *found, *made]
     rows = [_run_row(run, names[run], at, domain) for at, run in enumerate(runs, start=1)]
-    return table("All runs", head, rows, words=(0, 1, 2, 10, 11))
+    return table("All runs", head, rows, words=(0, 1, 2, 4, 10, 11))
 
 
 def beside_the_paper(runs: Sequence[RunFolder], names: Mapping[RunFolder, str]) -> Html:
     """The paper's figures with source, and which of these runs stands beside each."""
+    figures = [
+        [one.system, one.what, one.measure, f"{one.percent:.1f}", _ours(one, runs, names)] for one in paper.FIGURES
+    ]
+    ablation = [[one.system, f"{one.percent:.1f}"] for one in paper.ABLATION]
+    main = table(
+        "The paper's main figures", ["System", "On", "Measure", "Paper, %", "These runs, %"], figures, (0, 1, 2, 4)
+    )
+    return h("div", {}, h("p", {"class": "lead"}, f"Source: {paper.SOURCE}. {paper.SETTING}"), main,
+        h("h3", {}, "The paper's ablation"), h("p", {"class": "lead"}, f"{paper.ABLATED}."),
+        table("The paper's ablation", ["System", "Paper, %"], ablation))  # fmt: skip
 
-    def ours(figure: paper.Figure) -> str:
-        mine = [run for run in runs if paper.beside(run.task) is figure and run.judged]
-        return (
-            "; ".join(f"{names[run]} ({run.headline}): {percent(run.value('reranked', run.headline))}" for run in mine)
-            or DASH
-        )
 
-    head = ["System", "On", "Measure", "Paper, %", "These runs"]
-    main = [[one.system, one.what, one.measure, f"{one.percent:.1f}", ours(one)] for one in paper.FIGURES]
-    ablation = [[one.system, one.what, one.measure, f"{one.percent:.1f}"] for one in paper.ABLATION]
-    return h("div", {}, h("p", {"class": "lead"}, f"Source: {paper.SOURCE}. {paper.SETTING}"),
-        table("The paper's main figures", head, main, words=(0, 1, 2)), h("h3", {}, "The paper's ablation"),
-        table("The paper's ablation", head[:4], ablation, words=(0, 1, 2)))  # fmt: skip
+def _ours(figure: paper.Figure, runs: Sequence[RunFolder], names: Mapping[RunFolder, str]) -> str:
+    mine = [run for run in runs if paper.beside(run.task) is figure and run.judged]
+    said = (f"{names[run]}: {100 * (run.value('reranked', run.headline) or 0):.1f} ({run.headline})" for run in mine)
+    return ", ".join(said) or DASH
 
 
 def side_by_side(runs: Sequence[RunFolder], names: Mapping[RunFolder, str]) -> Html:
