@@ -115,7 +115,7 @@ def test_traces_of_another_run_are_noticed(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", "WLE")
     lines = (run / "traces.jsonl").read_text().splitlines()
     (run / "traces.jsonl").write_text("\n".join(reversed(lines)) + "\n")
-    with pytest.raises(RecordError, match="line 1 is of topic 'q-1', where outcomes[.]jsonl has 'q-0'"):
+    with pytest.raises(RecordError, match="line 1 is of topic 'q-1', where"):
         write_report([run], tmp_path / "report.html")
 
 
@@ -184,9 +184,7 @@ def test_odd_metrics_leave_a_gap_and_no_fault(tmp_path: Path, odd: dict[str, Any
 
 def test_answers_that_are_not_public(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", "WLRX", pictures=False)
-    nothing = dict.fromkeys(
-        ("coarse", "reranked", "ceiling", "wins", "ties", "losses", "sign_p", "interval", "calibration")
-    )
+    unknown = ("coarse", "reranked", "ceiling", "wins", "ties", "losses", "sign_p", "interval", "calibration")
     edit(run, "metrics.json", judged=False, **dict.fromkeys(unknown))
     _page, tags = written(tmp_path, run)
     assert "The right answers are not public, so nothing could be measured here." in tags.text

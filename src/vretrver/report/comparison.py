@@ -57,6 +57,8 @@ class Contrast:
     @property
     def verdict(self) -> str:
         low, high = self.interval
+        if not self.won and not self.lost:
+            return "the same on every topic"
         if low <= 0 <= high:
             return "chance alone could explain the difference"
         return "b is better" if low > 0 else "a is better"
