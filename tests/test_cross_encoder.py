@@ -1,4 +1,4 @@
-"""The cross-encoder policy on a tiny BERT with random weights, made here: nothing is downloaded."""
+"""The cross-encoder policy on a tiny BERT and a tiny LLaVA with random weights, made here: nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -126,6 +126,75 @@ def test_a_text_is_never_an_address_or_a_special_token(policy: Policy, paint: Pa
     assert ranking.traces[0].stop is StopReason.ANSWERED
     confidence = {result.document.id: result.confidence for result in ranking.results}
     assert confidence["03"] == pytest.approx(confidence["04"], abs=1e-6)
+
+
+@pytest.fixture(scope="module")
+def seer(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A LLaVA of 16 dimensions that says yes or no to a pair of pictures and words, saved as a cross-encoder."""
+    pytest.importorskip("sentence_transformers", reason="the extra [models] is not installed")
+    import torch
+    import transformers as hf
+    from sentence_transformers import CrossEncoder
+    from sentence_transformers.base.modules import Transformer
+    from sentence_transformers.cross_encoder.modules import LogitScore
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    words = ["<pad>", "<s>", "</s>", "<unk>", "<image>", "yes", "no", "query", "document", *WORDS]
+    knows = Tokenizer(models.WordLevel({word: at for at, word in enumerate(words)}, unk_token="<unk>"))
+    knows.pre_tokenizer = pre_tokenizers.Whitespace()
+    special = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    tokenizer = hf.PreTrainedTokenizerFast(
+        tokenizer_object=knows, additional_special_tokens=["<image>"], padding_side="left", **special
+    )
+    shown = "{% if part['type'] == 'image' %}<image> {% else %}{{ part['text'] }} {% endif %}"
+    said = "{{ one['role'] }} {% for part in one['content'] %}" + shown + "{% endfor %}"
+    sides = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    vision = hf.CLIPVisionConfig(**sides, image_size=28, patch_size=14, initializer_factor=20.0)
+    text = hf.LlamaConfig(**sides, vocab_size=len(words), num_key_value_heads=2, pad_token_id=0, initializer_range=0.5)
+    config = hf.LlavaConfig(vision_config=vision, text_config=text, image_token_index=4, vision_feature_layer=-1)
+    folder = tmp_path_factory.mktemp("llava")
+    hf.LlavaForConditionalGeneration(config).eval().save_pretrained(folder)
+    hf.LlavaProcessor(
+        image_processor=hf.CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28}),
+        tokenizer=tokenizer,
+        patch_size=14,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template="{% for one in messages %}" + said + "{% endfor %}",
+    ).save_pretrained(folder)
+    reads = Transformer(str(folder), transformer_task="any-to-any")
+    CrossEncoder(modules=[reads, LogitScore(words.index("yes"), words.index("no"))]).save_pretrained(str(folder / "ce"))
+    return str(folder / "ce")
+
+
+def test_pictures_and_texts_of_a_pair_reach_the_model(seer: str, paint: Paint) -> None:
+    from PIL import Image
+    from sentence_transformers import CrossEncoder
+
+    paths = {colour: paint(f"{colour}.png", colour, (56, 56)) for colour in ("red", "blue", "white", "black")}
+    red, blue, white, black = (ImageRef(path) for path in paths.values())
+    found = [
+        Document("picture", image=blue),
+        Document("both", "big boat", white),
+        Document("words", "old <image> sea"),
+        Document("dark", image=black),
+    ]
+    pixels = {colour: Image.open(path).convert("RGB") for colour, path in paths.items()}
+    asked = {"image": [pixels["red"], pixels["blue"]], "text": "red kite"}
+    pairs = [
+        (asked, {"image": pixels["blue"]}),
+        (asked, {"image": pixels["white"], "text": "big boat"}),
+        (asked, {"text": "old sea"}),
+        (asked, {"image": pixels["black"]}),
+    ]
+    want = dict(zip((one.id for one in found), CrossEncoder(seer).predict(pairs), strict=True))
+    assert len({round(float(score), 4) for score in want.values()}) == 4  # both pictures and words count
+    ranking = Reranker(load_policy(f"cross-encoder:{seer}")).rerank(Query("red kite", (red, blue)), found)
+    assert ranking.traces[0].stop is StopReason.ANSWERED, ranking.traces[0].error
+    assert {one.document.id: one.confidence for one in ranking.results} == pytest.approx(want, abs=1e-5)
+    assert list(ranking.ids) == sorted(want, key=lambda name: -want[name])
 
 
 class Seeing:
