@@ -60,28 +60,29 @@ def load(root: str | os.PathLike[str], split: str = "val", instruction: str = IN
     return Task(f"circo/{split}", split, topics, pool, MEASURES, CARD, place, facts=facts)
 
 
-def submission(task: Task, ranked: Mapping[str, Sequence[str]]) -> dict[str, list[int]]:
+def submission(ranked: Mapping[str, Sequence[str]]) -> dict[str, list[int]]:
     """What CIRCO's server takes, to be written as JSON: the 50 best picture ids by query id.
 
     Args:
-        task: a task of this module.
-        ranked: document ids by topic id, best first; all queries of the task, at least 50 ids each.
+        ranked: document ids by topic id, best first: every query of the split (CIRCO numbers them from 0), at least 50
+            ids each.
 
     Raises:
-        InvalidInput: a query is missing or strange, or has fewer than 50 different pictures.
+        InvalidInput: the queries are not numbered 0, 1, 2, ..., or one has fewer than 50 different pictures.
     """
-    asked = [topic.id for topic in task.topics]
-    if missing := [name for name in asked if name not in ranked]:
-        raise InvalidInput(f"{len(missing)} of {len(asked)} queries have no ranking, such as {missing[0]}; all are due")
-    if strangers := set(ranked) - set(asked):
-        raise InvalidInput(f"{task.name} has no query {sorted(strangers)[0]!r}")
-    for name in asked:
+    names = sorted(ranked, key=lambda name: (len(name), name))
+    if names != [str(number) for number in range(len(names))] or not names:
+        raise InvalidInput(
+            f"{len(names)} queries are ranked, and not from 0 to the last; the server takes all queries of the split, "
+            "so run it without a limit"
+        )
+    for name in names:
         if len(set(ranked[name][:SUBMITTED])) < SUBMITTED:
             raise InvalidInput(
                 f"query {name} ranks {len(set(ranked[name]))} pictures; the server takes {SUBMITTED} of each: "
                 f"k must be at least {SUBMITTED}"
             )
-    return {name: [int(one) for one in ranked[name][:SUBMITTED]] for name in asked}
+    return {name: [int(one) for one in ranked[name][:SUBMITTED]] for name in names}
 
 
 def _pool(root: Path) -> dict[str, ImageRef]:

@@ -24,9 +24,11 @@ def data_digest(task: Task) -> str:
     """
     digest = hashlib.sha256()
     for record in _records(task):
-        line = json.dumps(record, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-        digest.update(line.encode("utf-8", "surrogatepass") + b"\n")
+        digest.update(_CANONICAL.encode(record).encode("utf-8", "surrogatepass") + b"\n")
     return digest.hexdigest()
+
+
+_CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def _records(task: Task) -> Iterator[Any]:
