@@ -57,7 +57,7 @@ def test_a_report_tells_what_happened(tmp_path: Path) -> None:
     for said in (
         "9 queries, each text or pictures, over 21,551 items.",
         "first for 50.0 % before looking and for 62.5 % after",
-        "Won by looking: 2", "Lost by looking: 1", "Neither: 5", "small", "large",
+        "Won by reranking: 2", "Lost by reranking: 1", "That settles it.", "Neither: 5", "small", "large",
         "69.7 on 16 cells", "2 / 5 / 1", "gone: a red kite", "Kendall's τ", "arXiv 2602.06034", "ECE",
     ):  # fmt: skip
         assert said in tags.text, said
@@ -99,7 +99,7 @@ def test_pictures_that_are_gone_or_unwanted_are_not_shown(tmp_path: Path) -> Non
         picture.write_bytes(b"no picture")
     page, tags = written(tmp_path, run)
     assert "data:image" not in page
-    assert "Won by looking: 1" in tags.text
+    assert "Won by reranking: 1" in tags.text
 
 
 def test_without_traces_the_report_still_shows_the_queries(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from vretrver.types import ImageRef
 TIES = 12
 NAMED = 2000  # ids in a list of all won or lost
 TEXT = 240
-KINDS = {"lost": "Lost by looking", "won": "Won by looking", "tied": "Neither"}
+KINDS = {"lost": "Lost by reranking", "won": "Won by reranking", "tied": "Neither"}
 
 
 def choose(outcomes: Sequence[Outcome], most: int) -> list[Outcome]:
@@ -95,12 +95,14 @@ def _plate(title: str, name: str, outcome: Outcome, result: Result | None, thumb
     right = outcome.relevant.get(name, 0) > 0
     document = result.document if result else None
     text = document.text if document else None
+    notes = [look.note for look in result.evidence if look.note] if result else []
     picture = thumbnails.show(document.image, f"{title}: {text or name}") if document else None
     return h("figure", {"class": "right" if right else "wrong"},
         h("figcaption", {}, title, h("span", {"class": "verdict-mark"}, "right" if right else "not right")),
         picture or (None if text else h("p", {"class": "missing"}, "no picture")),
         h("p", {"class": "caption"}, _short(text)) if text else None,
         h("p", {"class": "id"}, name), h("p", {"class": "id"}, _places(name, outcome)),
+        h("p", {"class": "said"}, _short(notes[-1])) if notes else None,
     )  # fmt: skip
 
 

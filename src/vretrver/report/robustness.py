@@ -28,7 +28,8 @@ NAMES = {
     "lowres": "longer side, px",
 }
 _FREE = ("degrade", "degrade_on", "shuffles", "hash", "versions")  # what leaves the clean order as it is
-_FATES = ("Right when clean", "Still right", "Ranked lower", "Not found", "Of these “no match”")
+_FATES = ("First when clean", "Still first", "Ranked lower", "Not found", "Of these “no match”")
+_TITLES = {"jpeg": "JPEG compression", "lowres": "Low resolution", "occlude": "Occlusion"}
 WHERE = {"queries": "query pictures", "pool": "pool pictures", "both": "all pictures"}
 
 
@@ -97,7 +98,7 @@ def failures(clean: RunFolder, worse: RunFolder) -> dict[str, int]:
 
 def _operation(operation: str, on: str, given: Sequence[Curve], names: Mapping[RunFolder, str]) -> Html:
     headline, task = given[0].clean.headline, given[0].clean.task
-    title = f"{operation.capitalize()} on {WHERE.get(on, 'pictures')}, {task}"
+    title = f"{_TITLES.get(operation, operation.capitalize())} on {WHERE.get(on, 'pictures')}, {task}"
     strengths = sorted({at for curve in given for at, _run in curve.points}, reverse=operation in FALLING)
     series = _series(given, strengths, headline)
     seen = [end for one in series for point in one.points for end in (point.y, *(point.ends or ()))]
@@ -115,7 +116,8 @@ def _operation(operation: str, on: str, given: Sequence[Curve], names: Mapping[R
     rows = [_row(curve, at, run, names) for curve in given for at, run in curve.points]
     numbers = table(title, ["Run", operation, f"{headline} before", f"{headline} after", *_FATES], rows)
     words = [_in_words(curve, names) for curve in given]
-    return h("div", {"class": "figure"}, h("h3", {}, title), chart, legend(series), words, numbers)
+    beside = h("div", {"class": "beside"}, h("div", {}, chart), h("div", {}, legend(series), words))
+    return h("div", {"class": "figure"}, h("h3", {}, title), beside, numbers)
 
 
 def _series(given: Sequence[Curve], strengths: Sequence[float], headline: str) -> list[Series]:
@@ -159,7 +161,7 @@ def _in_words(curve: Curve, names: Mapping[RunFolder, str]) -> Html:
     gone = counts["right"] - counts["kept"]
     said = (
         f"{names[worst]}: at {curve.operation} {amount(strength)} it keeps {counts['kept']:,} of the "
-        f"{counts['right']:,} answers that were right on clean pictures."
+        f"{counts['right']:,} answers that came first on clean pictures."
     )
     if gone:
         said += (

@@ -83,19 +83,23 @@ def side_by_side(runs: Sequence[RunFolder], names: Mapping[RunFolder, str]) -> H
 def groups(run: RunFolder) -> Html:
     """The parts of a benchmark, each before and after."""
     measures = list(dict.fromkeys((run.headline, "hit@1")))
-    head = ["Part", "Queries", *(f"{name}{when}" for name in measures for when in (" before", " after", ", change"))]
+    changes = [f"{name}{when}" for name in measures for when in (" before", " after", ", change")]
     rows = []
-    for name, group in mapping(run.metrics, "groups").items():
-        cells: list[Child] = [name or "(no name)", amount(number(mapping(group).get("n")))]
+    for name, part in mapping(run.metrics, "groups").items():
+        cells: list[Child] = [name or "(no name)", amount(number(mapping(part).get("n")))]
         for measure in measures:
-            before, after = (number(mapping(group, stage).get(measure)) for stage in ("coarse", "reranked"))
-            cells += [
-                value(before),
-                value(after),
-                difference(None if before is None or after is None else after - before),
-            ]
-        rows.append(cells)
-    return table(f"{run.name} by part", head, rows)
+            before, after = (number(mapping(part, stage).get(measure)) for stage in ("coarse", "reranked"))
+            change = None if before is None or after is None else after - before
+            cells += [value(before), value(after), difference(change)]
+        rows.append([*cells, _drawn(part, run.headline)])
+    return table(f"{run.name} by part", ["Part", "Queries", *changes, "0 to 100 %"], rows, words=(0, 2 + len(changes)))
+
+
+def _drawn(part: object, measure: str) -> Html | None:
+    before, after = (number(mapping(part, stage).get(measure)) for stage in ("coarse", "reranked"))
+    if before is None or after is None:
+        return None
+    return strip(before, after, None, (0.0, 1.0), f"{measure}: {value(before)} before, {value(after)} after")
 
 
 def cost(runs: Sequence[RunFolder], names: Mapping[RunFolder, str]) -> Html:

@@ -69,7 +69,8 @@ def opening(run: RunFolder) -> str:
     before, after = run.value("coarse", "hit@1"), run.value("reranked", "hit@1")
     if not _reranked(run):
         return f"{asked} The right answer came first for {percent(before)}. No agent looked at anything."
-    said = f"The right answer came first for {percent(before)} before looking and for {percent(after)} after"
+    done = "looking" if number(mapping(run.metrics, "looking").get("looked")) else "reranking without a look"
+    said = f"The right answer came first for {percent(before)} before {done} and for {percent(after)} after"
     ends = run.interval("difference", "hit@1")
     if ends and before is not None and after is not None:
         within = f"95 % interval {difference(ends[0])} to {difference(ends[1])}"
