@@ -1,26 +1,33 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vretrver.errors import InvalidInput
-from vretrver.windows import Order, Plan, Span, load_planner, sliding
+from vretrver.windows import Order, Plan, Span, load_planner, merge, onepass, sliding
 
 
-def run(plan: Plan, rank: Callable[[Order], Order]) -> tuple[list[Span], Order]:
-    """Drive a plan with a ranking function; every span it asked for, and its order."""
-    asked: list[Span] = []
-    spans = []
+def played(plan: Plan, rank: Callable[[Order], Order]) -> tuple[list[list[Span]], Order]:
+    """The rounds a plan asks for, and the order it comes to."""
+    rounds: list[list[Span]] = []
     try:
         spans = next(plan)
         while True:
-            asked += spans
+            rounds.append(spans)
             spans = plan.send([rank(span.items) for span in spans])
     except StopIteration as end:
-        return asked, tuple(end.value)
+        return rounds, tuple(end.value)
+
+
+def run(plan: Plan, rank: Callable[[Order], Order]) -> tuple[list[Span], Order]:
+    """As `played`, the rounds' windows in one list."""
+    rounds, order = played(plan, rank)
+    return [span for spans in rounds for span in spans], order
 
 
 def keep(items: Order) -> Order:
@@ -69,13 +76,70 @@ def test_arguments_that_would_skip_candidates_are_refused(k: int, window: int, s
         sliding(k, window, stride)
 
 
-@pytest.mark.parametrize(("name", "windows"), [("sliding", 4), ("sliding:10,5", 9), ("sliding:50,50", 1)])
+def by_worth(worth: Sequence[int]) -> Callable[[Order], Order]:
+    """A consistent ranker: orders any window as one fixed order would."""
+    return lambda items: tuple(sorted(items, key=lambda item: worth[item]))
+
+
+def test_merge_of_fifty_takes_three_windows_in_two_rounds() -> None:
+    rounds, order = played(merge(50), by_worth(range(50)))
+    assert [[(span.start, len(span.items)) for span in spans] for spans in rounds] == [[(10, 20), (30, 20)], [(0, 20)]]
+    assert rounds[1][0].items == (*range(10), *range(10, 15), *range(30, 35))
+    assert order[:5] == (0, 1, 2, 3, 4)
+
+
+@pytest.mark.parametrize(("window", "top"), [(2, 1), (3, 1), (3, 2), (4, 2)])
+def test_merge_is_exact_at_the_top_for_every_order_of_a_short_list(window: int, top: int) -> None:
+    for k in range(8):
+        for worth in itertools.permutations(range(k)):
+            _rounds, order = played(merge(k, window, top), by_worth(worth))
+            assert sorted(order) == list(range(k))
+            assert order[:top] == tuple(sorted(range(k), key=lambda item: worth[item]))[:top]
+
+
+@given(st.integers(0, 300), st.integers(2, 25), st.data(), st.randoms())
+def test_merge_is_exact_at_the_top_and_never_shows_too_many(
+    k: int, window: int, data: st.DataObject, random: Random
+) -> None:
+    top = data.draw(st.integers(1, window - 1))
+    worth = random.sample(range(k), k)
+    rounds, order = played(merge(k, window, top), by_worth(worth))
+    assert sorted(order) == list(range(k))
+    assert order[:top] == tuple(sorted(range(k), key=lambda item: worth[item]))[:top]
+    for spans in rounds:
+        shown = [item for span in spans for item in span.items]
+        assert len(shown) == len(set(shown))
+        assert all(1 <= len(span.items) <= window for span in spans)
+
+
+@pytest.mark.parametrize(
+    ("k", "top", "windows", "rounds"), [(50, 5, 3, 2), (50, 10, 5, 3), (100, 5, 7, 3), (20, 5, 1, 1)]
+)
+def test_what_merge_costs(k: int, top: int, windows: int, rounds: int) -> None:
+    asked, _order = played(merge(k, 20, top), by_worth(range(k)))
+    assert (sum(map(len, asked)), len(asked)) == (windows, rounds)
+
+
+def test_onepass_ranks_the_first_window_and_leaves_the_rest() -> None:
+    rounds, order = played(onepass(7, 3), lambda items: items[::-1])
+    assert [[span.items for span in spans] for spans in rounds] == [[(0, 1, 2)]]
+    assert order == (2, 1, 0, 3, 4, 5, 6)
+    assert played(onepass(0), lambda items: items) == ([], ())
+
+
+@pytest.mark.parametrize(
+    ("name", "windows"),
+    [("sliding", 4), ("sliding:10,5", 9), ("sliding:50,50", 1), ("merge", 3), ("merge:20,10", 5), ("onepass:30", 1)],
+)
 def test_a_planner_by_name(name: str, windows: int) -> None:
-    asked, _order = run(load_planner(name)(50), tuple)
-    assert len(asked) == windows
+    rounds, _order = played(load_planner(name)(50), lambda items: items)
+    assert sum(map(len, rounds)) == windows
 
 
-@pytest.mark.parametrize("name", ["slide", "sliding:5", "sliding:5,6", "sliding:0,0", "sliding:a,b", ""])
+@pytest.mark.parametrize(
+    "name",
+    ["slide", "sliding:5", "sliding:5,6", "sliding:0,0", "sliding:a,b", "sliding:", "merge:5,5", "onepass:0"],
+)
 def test_a_planner_that_is_none_is_refused_at_once(name: str) -> None:
-    with pytest.raises(InvalidInput, match="sliding"):
+    with pytest.raises(InvalidInput, match=r"sliding|merge|onepass"):
         load_planner(name)

@@ -8,9 +8,8 @@ Nothing here knows queries, models or pictures.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import TypeAlias
 
 from vretrver.errors import InvalidInput
@@ -63,22 +62,102 @@ def _sliding(k: int, window: int, stride: int) -> Plan:
     return tuple(order)
 
 
+def merge(k: int, window: int = 20, top: int = 5) -> Plan:
+    """Blocks ranked side by side; the best `top` of each meet the head of the list in the next round.
+
+    While more than `window` candidates are left, blocks of `window` are cut from the back of the list and ranked at the
+    same time. Of each, the first `top` go on; what stands before the blocks goes on unranked. The last round is one
+    window. For k = 50: ranks 11-30 and 31-50 side by side, then five of each with ranks 1-10: 3 windows in 2 rounds,
+    where `sliding` takes 4 in 4.
+
+    The first `top` are exact under a consistent ranker, one that orders any window as one fixed order of all
+    candidates would. Proof: let c be among the `top` best of all. In any block fewer than `top` candidates are better
+    than c, so c is among that block's first `top` and goes on; so it is in the last window, with the others of the
+    `top` best, which comes out in the fixed order. Each round leaves fewer candidates, because `top` < `window`.
+
+    What fell out comes after the last window: later rounds first, then by place in its block, then front block first.
+    That part is no exact order, and neither is what `sliding` leaves behind its first places.
+
+    Args:
+        k: how many candidates there are.
+        window: the most candidates in one window.
+        top: how many first places are to be exact.
+
+    Raises:
+        InvalidInput: k below 0, or top not in 1..window - 1.
+    """
+    if k < 0 or not 1 <= top < window:
+        raise InvalidInput(
+            f"merge(k={k}, window={window}, top={top}): k is at least 0 and top between 1 and window - 1"
+        )
+    return _merge(k, window, top)
+
+
+def _merge(k: int, window: int, top: int) -> Plan:
+    left, fallen = list(range(k)), list[int]()
+    while len(left) > window:
+        head = len(left) - window * _blocks(len(left), window, top)  # below 0 where the first block is not full
+        edges = [(max(0, start), start + window) for start in range(head, len(left), window)]
+        spans = [Span(start, tuple(left[start:end])) for start, end in edges]
+        ranked = yield spans
+        places = range(top, max(map(len, ranked)))
+        fallen = [order[place] for place in places for order in ranked if place < len(order)] + fallen
+        left = left[: max(0, head)] + [item for order in ranked for item in order[:top]]
+    if not left:
+        return ()
+    (last,) = yield [Span(0, tuple(left))]
+    return (*last, *fallen)
+
+
+def _blocks(n: int, window: int, top: int) -> int:
+    """How many blocks a round takes: as few as let the next round be the last, else as many as there are."""
+    needed = -(-(n - window) // (window - top))  # n - blocks * (window - top) <= window
+    return min(needed, -(-n // window))
+
+
+def onepass(k: int, window: int = 20) -> Plan:
+    """The first `window` candidates in one window; all others stay as they came. One call, whatever k is.
+
+    Raises:
+        InvalidInput: k below 0, or window below 1.
+    """
+    if k < 0 or window < 1:
+        raise InvalidInput(f"onepass(k={k}, window={window}): k is at least 0 and window at least 1")
+    return _onepass(k, window)
+
+
+def _onepass(k: int, window: int) -> Plan:
+    if k == 0:
+        return ()
+    (first,) = yield [Span(0, tuple(range(min(k, window))))]
+    return (*first, *range(min(k, window), k))
+
+
+_PLANNERS: Mapping[str, tuple[Callable[..., Plan], str]] = {
+    "sliding": (sliding, "WINDOW,STRIDE"),
+    "merge": (merge, "WINDOW,TOP"),
+    "onepass": (onepass, "WINDOW"),
+}
+
+
 def load_planner(name: str | Planner) -> Planner:
     """The planner of a name, or the object itself if it is one already.
 
     Args:
-        name: `sliding` (window 20, stride 10) or `sliding:WINDOW,STRIDE`; a stride equal to the window ranks each
-            candidate once, and `sliding:K,K` ranks all of them in one window.
+        name: `sliding`, `merge` or `onepass`, with their numbers after a colon where the defaults do not fit:
+            `sliding:WINDOW,STRIDE` (20,10), `merge:WINDOW,TOP` (20,5), `onepass:WINDOW` (20).
 
     Raises:
-        InvalidInput: no such planner, or `sliding` refuses the numbers.
+        InvalidInput: no such planner, or it refuses the numbers.
     """
     if not isinstance(name, str):
         return name
-    if name == "sliding":
-        return sliding
-    if numbers := re.fullmatch(r"sliding:([0-9]{1,6}),([0-9]{1,6})", name):
-        planner = partial(sliding, window=int(numbers[1]), stride=int(numbers[2]))
-        planner(0)  # refuses numbers that do not fit now, not in the middle of a run
-        return planner
-    raise InvalidInput(f"unknown planner {name!r}; choose sliding or sliding:WINDOW,STRIDE such as sliding:20,10")
+    kind, colon, numbers = name.partition(":")
+    found = re.fullmatch(r"[0-9]{1,6}(,[0-9]{1,6})*", numbers)
+    planner, takes = _PLANNERS.get(kind, (None, ""))
+    given = [int(number) for number in numbers.split(",")] if found else []
+    if planner is None or bool(colon) != bool(given) or (given and len(given) != takes.count(",") + 1):
+        allowed = ", ".join(f"{one}[:{takes}]" for one, (_planner, takes) in _PLANNERS.items())
+        raise InvalidInput(f"unknown planner {name!r}; choose from {allowed}, such as sliding:20,10")
+    planner(0, *given)  # refuses numbers that do not fit now, not in the middle of a run
+    return lambda k: planner(k, *given)

@@ -65,7 +65,11 @@ def _add_stages(group: Any) -> None:
     )
     group.add_argument("--policy", default="evidence", help="evidence (default), cross-encoder:MODEL, or none")
     group.add_argument("--top-k", type=positive, default=50, help="candidates that are reranked (default 50)")
-    group.add_argument("--planner", default="sliding:20,10", help="sliding:WINDOW,STRIDE (default sliding:20,10)")
+    group.add_argument(
+        "--planner",
+        default="sliding:20,10",
+        help="sliding:WINDOW,STRIDE (default sliding:20,10), merge:WINDOW,TOP or onepass:WINDOW",
+    )
     group.add_argument(
         "--tools", default="select,zoom", help="select,zoom (default), one of them, or none: reasoning without tools"
     )

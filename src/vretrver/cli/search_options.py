@@ -45,6 +45,9 @@ def _add_results(parser: Any) -> None:
     parser.add_argument("--image", action="append", metavar="FILE", help="a picture to ask with; may be repeated")
     parser.add_argument("-k", type=positive, default=10, help="how many results (default 10)")
     parser.add_argument("--policy", default="evidence", help="evidence (default), or none: the coarse order alone")
+    parser.add_argument(
+        "--planner", default="sliding", help="which windows are ranked: sliding (default, the paper's), merge, onepass"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--trace", metavar="FILE", help="append what the agent did to this .jsonl, for `vretrver view`")
 

@@ -127,8 +127,9 @@ def _reranker(options: Namespace) -> Reranker | None:
         return None
     from vretrver.policies import load_policy
     from vretrver.reranker import Reranker
+    from vretrver.windows import load_planner
 
-    return Reranker(load_policy(options.policy))
+    return Reranker(load_policy(options.policy), planner=load_planner(options.planner))
 
 
 def _where(pairs: Sequence[str] | None) -> dict[str, Any] | None:
