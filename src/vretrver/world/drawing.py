@@ -9,21 +9,24 @@ from __future__ import annotations
 
 from functools import lru_cache
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 
-from vretrver.world.icons import coverage, mask
+from vretrver.world.icons import mask
 from vretrver.world.scenes import COLOURS, INKS, PLATE, SURFACES, WALLS, Layout, Placed, Scene, Tag, layout, seeded
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
-_PAPERS = ((246, 240, 222), (240, 240, 236), (226, 234, 240), (236, 240, 220), (240, 228, 220), (220, 222, 224))
+Pixels: TypeAlias = NDArray[np.float64]
+_PAPERS = ((214, 206, 186), (208, 208, 204), (196, 206, 214), (206, 210, 190), (212, 198, 190), (200, 202, 204))
 _RIMS = ((60, 52, 46), (70, 74, 80), (40, 56, 78), (96, 70, 40), (44, 70, 54))
-_INK_SHARE = 0.24  # of the em: the mass every mark is brought to, as far as its opacity allows
+# A mark's part with longer periods than this, in pixels of the original, is replaced by a plain spot's: from the first
+# number on wholly, down to the second less and less. A thumbnail of 224 pixels shows periods above 11 to 13.
+_SHOWN = (9.5, 6.7)
 _MOTTLE = 11.0  # standard deviation of the paper's brightness, of 255
 _MOTTLE_SCALE = 8  # pixels of the original between two independent values
 _OVER = 3  # the plate is drawn this many times larger and then reduced
@@ -41,27 +44,31 @@ def draw(scene: Scene) -> PILImage:
     return _light(picture, dice)
 
 
-def plate(tag: Tag, lay: Layout, nuisance: str) -> PILImage:
-    """The tag by itself, upright, RGBA, `lay.plate`'s width and height."""
+def plate(tag: Tag, lay: Layout, nuisance: str | None) -> PILImage:
+    """The tag by itself, upright, RGBA, `lay.plate`'s width and height; without a nuisance seed its paper is plain."""
     dice = seeded(f"plate/{nuisance}")
-    size = (PLATE[0] * _OVER, PLATE[1] * _OVER)
     paper, rim = dice.choice(_PAPERS), dice.choice(_RIMS)
+    size = (PLATE[0] * _OVER, PLATE[1] * _OVER)
     face = Image.new("RGB", size, paper)
-    face = _mottled(face, dice.getrandbits(32), _MOTTLE, _MOTTLE_SCALE * _OVER)
-    pen = ImageDraw.Draw(face)
-    width = _OVER * 4
-    pen.rounded_rectangle((0, 0, size[0] - 1, size[1] - 1), radius=10 * _OVER, outline=rim, width=width)
-    for x in (11, PLATE[0] - 11):
-        y = PLATE[1] / 2
-        pen.ellipse([(x - 3) * _OVER, (y - 3) * _OVER, (x + 3) * _OVER, (y + 3) * _OVER], fill=rim)
+    printed, blurred = face.copy(), face.copy()
     for mark in lay.marks:
-        _ink(face, mark)
+        _ink(printed, mark)
+        _blob(blurred, mark, dice)
     if lay.text is not None:
-        _write(face, tag.value, lay.text)
+        _write(printed, tag.value, lay.text)
+        _bar(blurred, len(tag.value), lay.text, dice)
+    pen = ImageDraw.Draw(face)
+    pen.rounded_rectangle((0, 0, size[0] - 1, size[1] - 1), radius=10 * _OVER, outline=rim, width=4 * _OVER)
+    for x in (11 * _OVER, size[0] - 11 * _OVER):
+        pen.ellipse([x - 9, size[1] / 2 - 9, x + 9, size[1] / 2 + 9], fill=rim)
+    pixels = _pixels(face) + _fine(_pixels(printed) - paper) + _coarse(_pixels(blurred) - paper)
+    if nuisance is not None:
+        pixels += _mottle(dice.getrandbits(32))[..., None]
+    shown = Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))
     shape = Image.new("L", size)
     ImageDraw.Draw(shape).rounded_rectangle((0, 0, size[0] - 1, size[1] - 1), radius=10 * _OVER, fill=255)
-    face.putalpha(shape)
-    return face.resize(lay.plate[2:4], Image.Resampling.LANCZOS)
+    shown.putalpha(shape.resize(PLATE, Image.Resampling.LANCZOS))
+    return shown.resize(lay.plate[2:4], Image.Resampling.BICUBIC)
 
 
 def hang(picture: PILImage, face: PILImage, lay: Layout) -> None:
@@ -76,17 +83,57 @@ def hang(picture: PILImage, face: PILImage, lay: Layout) -> None:
     picture.paste(turned, at, turned)
 
 
+def _pixels(face: PILImage) -> Pixels:
+    return np.asarray(face.resize(PLATE, Image.Resampling.LANCZOS), np.float64)
+
+
 def _ink(face: PILImage, mark: Placed) -> None:
     shape = mask(mark.icon, round(mark.size * _OVER)).rotate(mark.tilt, Image.Resampling.BICUBIC, expand=True)
-    opacity = min(1.0, max(0.62, _INK_SHARE / coverage(mark.icon))) * mark.strength
     at = (round(mark.x * _OVER - shape.width / 2), round(mark.y * _OVER - shape.height / 2))
-    face.paste(INKS[mark.colour], at, shape.point(lambda value: round(value * opacity)))
+    face.paste(INKS[mark.colour], at, shape.point(lambda value: round(value * mark.strength)))
+
+
+def _blob(face: PILImage, mark: Placed, dice: Random) -> None:
+    """What a thumbnail sees in place of any mark: a spot of its ink, not quite where the mark is."""
+    x, y = ((value + dice.uniform(-2, 2)) * _OVER for value in (mark.x, mark.y))
+    radius = round(mark.size * 0.36 * _OVER)
+    spot = Image.new("L", (2 * radius + 1, 2 * radius + 1))
+    ImageDraw.Draw(spot).ellipse((0, 0, 2 * radius, 2 * radius), fill=round(dice.uniform(100, 140)))
+    face.paste(INKS[mark.colour], (round(x) - radius, round(y) - radius), spot)
 
 
 def _write(face: PILImage, text: str, where: tuple[float, float, float]) -> None:
     x, y, em = where
     pen = ImageDraw.Draw(face)
     pen.text((x * _OVER, y * _OVER), text, font=_lettering(round(em * _OVER)), fill=INKS["black"], anchor="mm")
+
+
+def _bar(face: PILImage, length: int, where: tuple[float, float, float], dice: Random) -> None:
+    """What a thumbnail sees in place of any print of this many characters."""
+    x, y, em = ((value + dice.uniform(-2, 2)) * _OVER for value in where)
+    across, down = round(length * em * 0.28), round(em * 0.36)
+    bar = Image.new("L", (2 * across, 2 * down), round(dice.uniform(80, 110)))
+    face.paste(INKS["black"], (round(x) - across, round(y) - down), bar)
+
+
+def _fine(difference: Pixels) -> Pixels:
+    return difference - _coarse(difference)
+
+
+def _coarse(difference: Pixels) -> Pixels:
+    """The part of (height, width, 3) that a thumbnail of 224 pixels can hold: periods above `_SHOWN` pixels."""
+    height, width, _ = difference.shape
+    rate = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
+    low, high = 1 / _SHOWN[0], 1 / _SHOWN[1]
+    kept = 0.5 + 0.5 * np.cos(np.pi * np.clip((rate - low) / (high - low), 0, 1))
+    spectrum = np.fft.rfft2(difference, axes=(0, 1)) * kept[..., None]
+    return np.fft.irfft2(spectrum, s=(height, width), axes=(0, 1))
+
+
+def _mottle(seed: int) -> Pixels:
+    width, height = PLATE
+    level = _noise(seed, height // _MOTTLE_SCALE + 2, width // _MOTTLE_SCALE + 2, _MOTTLE)
+    return np.asarray(level.resize(PLATE, Image.Resampling.BICUBIC), np.float64) - 128
 
 
 @lru_cache(maxsize=16)
@@ -98,9 +145,9 @@ def _setting(scene: Scene, lay: Layout, dice: Random) -> PILImage:
     width, height = lay.size
     picture = Image.new("RGB", lay.size, _shift(WALLS[scene.wall], dice))
     _pattern(picture, lay.horizon, dice)
-    ground = Image.new("RGB", (width, height - lay.horizon), _shift(SURFACES[scene.surface], dice))
     streaks = (2, 26) if "wood" in scene.surface else (9, 9) if "marble" in scene.surface else (40, 40)
-    ground = _streaked(ground, dice.getrandbits(32), *streaks)
+    colour, size = _shift(SURFACES[scene.surface], dice), (width, height - lay.horizon)
+    ground = _streaked(colour, size, dice.getrandbits(32), *streaks)
     picture.paste(ground, (0, lay.horizon))
     edge = ImageDraw.Draw(picture)
     tone = _scaled(SURFACES[scene.surface], 0.72)
@@ -133,12 +180,7 @@ def _stand(picture: PILImage, thing: Placed, dice: Random) -> None:
     shape = mask(thing.icon, round(thing.size)).rotate(thing.tilt, Image.Resampling.BILINEAR, expand=True)
     width, height = shape.size
     left, top = round(thing.x - width / 2), round(thing.y - height / 2)
-    pool = Image.new("L", (64, 24))
-    ImageDraw.Draw(pool).ellipse((10, 7, 54, 17), fill=120)
-    pool = pool.filter(ImageFilter.GaussianBlur(3)).resize(
-        (round(width * 1.3), round(height * 0.22)), Image.Resampling.BILINEAR
-    )
-    picture.paste((16, 14, 18), (round(thing.x - pool.width / 2), round(top + height - pool.height * 0.58)), pool)
+    _shadow(picture, thing.x, top + (shape.getbbox() or (0, 0, 0, height))[3], width)
     base = _shift(COLOURS[thing.colour], dice)
     paint = _gradient((width, height), _scaled(base, 1.18), _scaled(base, 0.7), dice.uniform(0.2, 0.5))
     rim = max(2, round(thing.size / 70))
@@ -149,24 +191,28 @@ def _stand(picture: PILImage, thing: Placed, dice: Random) -> None:
     picture.paste(paint, (left, top), shape)
 
 
+def _shadow(picture: PILImage, x: float, ground: int, width: int) -> None:
+    """What keeps a thing of this width from floating: a soft dark pool around the line where it stands."""
+    pool = Image.new("L", (64, 24))
+    ImageDraw.Draw(pool).ellipse((8, 6, 56, 18), fill=150)
+    pool = pool.filter(ImageFilter.GaussianBlur(2.5))
+    pool = pool.resize((round(width * 1.25), max(8, round(width * 0.15))), Image.Resampling.BILINEAR)
+    picture.paste((16, 14, 18), (round(x - pool.width / 2), round(ground - pool.height * 0.56)), pool)
+
+
 def _light(picture: PILImage, dice: Random) -> PILImage:
-    """A soft lamp from one side and a fine grain over everything."""
-    corners = [round(255 * dice.uniform(0.8, 1.0)) for _ in range(9)]
-    corners[4] = 255
-    lamp = Image.new("L", (3, 3))
-    lamp.putdata(corners)
-    lamp = lamp.resize(picture.size, Image.Resampling.BICUBIC)
-    tint = [dice.uniform(0.94, 1.0) for _ in range(3)]
-    lamps = Image.merge("RGB", [lamp.point([round(value * share) for value in range(256)]) for share in tint])
-    picture = ImageChops.multiply(picture, lamps)
+    """Shade that gathers away from a lamp somewhere, and a fine grain over everything."""
+    shade = Image.new("L", (3, 3))
+    shade.putdata([0 if at == 4 else round(255 * dice.uniform(0, 0.26)) for at in range(9)])
+    tone = dice.choice(((30, 20, 10), (14, 18, 34), (18, 18, 18)))
+    picture.paste(tone, (0, 0), shade.resize(picture.size, Image.Resampling.BICUBIC))
     x, y = dice.randint(0, 95), dice.randint(0, 95)
-    grain = _grain().crop((x, y, x + picture.width, y + picture.height))
-    return ImageChops.add(picture, grain, 1, -128)
+    return ImageChops.add(picture, _grain().crop((x, y, x + picture.width, y + picture.height)), 1, -128)
 
 
 @lru_cache(maxsize=1)
 def _grain() -> PILImage:
-    values = np.random.RandomState(0).normal(128, 1.2, (1536, 1536))
+    values = np.random.RandomState(0).normal(128, 1.0, (1536, 1536))
     level = Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
     return Image.merge("RGB", (level, level, level))
 
@@ -176,16 +222,11 @@ def _noise(seed: int, rows: int, columns: int, spread: float) -> PILImage:
     return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
 
 
-def _mottled(face: PILImage, seed: int, spread: float, scale: int) -> PILImage:
-    rows, columns = face.height // scale + 2, face.width // scale + 2
-    level = _noise(seed, rows, columns, spread).resize(face.size, Image.Resampling.BICUBIC)
-    return ImageChops.add(face, Image.merge("RGB", (level, level, level)), 1, -128)
-
-
-def _streaked(face: PILImage, seed: int, columns: int, rows: int) -> PILImage:
+def _streaked(colour: tuple[int, int, int], size: tuple[int, int], seed: int, columns: int, rows: int) -> PILImage:
     """Wood's long streaks, marble's clouds or a floor's blotches, by how many independent values there are each way."""
-    level = _noise(seed, rows, columns + 1, 9.0).resize(face.size, Image.Resampling.BICUBIC)
-    return ImageChops.add(face, Image.merge("RGB", (level, level, level)), 1, -128)
+    level = _noise(seed, rows, columns + 1, 9.0).resize(size, Image.Resampling.BICUBIC)
+    tones = [[min(255, max(0, value + step - 128)) for step in range(256)] for value in colour]
+    return Image.merge("RGB", [level.point(tone) for tone in tones])
 
 
 def _gradient(size: tuple[int, int], lit: tuple[int, int, int], dark: tuple[int, int, int], slant: float) -> PILImage:

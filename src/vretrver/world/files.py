@@ -1,4 +1,4 @@
-"""A folder of the world: pictures, what is asked of them, and the truth about each; a kill leaves a folder to go on with.
+"""A folder of the world: pictures, what is asked of them, and the truth about each; a kill leaves it usable.
 
     world.json      what the folder was made with; another setting needs another folder
     000012-c0.jpg   candidate 0 of group 12; 000012-q.jpg its query's picture
@@ -28,7 +28,7 @@ from vretrver.world.drawing import draw
 from vretrver.world.groups import MODALITIES, Group, group
 from vretrver.world.scenes import KINDS, VERSION, Scene, layout
 
-JPEG_QUALITY = 88
+JPEG_QUALITY = 86
 _SETTINGS, _TRUTH, _TOPICS = "world.json", "truth.jsonl", "topics.jsonl"
 
 

@@ -1,7 +1,7 @@
 """The icons scenes are made of: which there are, what they are called, which split owns them, their shapes as masks.
 
 Material Design Icons 7 (Apache-2.0), one TrueType font from the package `fonticon-materialdesignicons7`.
-Two lists that share nothing: `OBJECTS` are big and solid enough to carry a tag, `MARKS` are told apart at 17 pixels.
+Two lists that share nothing: `OBJECTS` are big and solid enough to carry a tag, `MARKS` are told apart at 20 pixels.
 Every icon belongs to one of `train`, `val`, `test` by a hash of its name, so what a test shows was never trained on.
 """
 

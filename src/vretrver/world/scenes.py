@@ -60,7 +60,7 @@ INKS = {
 
 CANVASES = ((1280, 1280), (1440, 1152), (1152, 1440))
 PLATE = (168, 116)  # pixels of the original
-MARK = 17  # em of a mark on the tag, pixels of the original
+MARK = 20  # em of a mark on the tag, pixels of the original
 GRID = {"which": (1, 1), "where": (3, 2), "count": (4, 2), "colour": (3, 2), "print": (1, 1)}
 PLACES = ("top left", "top middle", "top right", "bottom left", "bottom middle", "bottom right")
 
@@ -158,7 +158,7 @@ def layout(scene: Scene) -> Layout:
         width * dice.uniform(0.36, 0.64),
         height * dice.uniform(0.82, 0.9) - em * extent(scene.object)[1] / 2,
         em,
-        dice.uniform(-4, 4),
+        dice.uniform(-2.5, 2.5),
     )
     plate = _plate(thing, dice)
     marks, text, deciding = _print(scene.tag, dice)
@@ -186,7 +186,7 @@ def _print(
     columns, rows = GRID[tag.kind]
     shift_x, shift_y = dice.uniform(-6, 6), dice.uniform(-5, 5)
     if tag.kind == "print":
-        x, y, em = PLATE[0] / 2 + shift_x * 3, PLATE[1] / 2 + shift_y * 2, MARK * dice.uniform(1.12, 1.24)
+        x, y, em = PLATE[0] / 2 + shift_x * 3, PLATE[1] / 2 + shift_y * 2, MARK * dice.uniform(1.02, 1.14)
         return (), (x, y, em), (x - 3 * em * 0.62, y - em * 0.8, x + 3 * em * 0.62, y + em * 0.8)
     shown = _cells(tag, dice)
     marks = []
@@ -239,7 +239,7 @@ def _clutter(scene: Scene, dice: Random, size: tuple[int, int], horizon: int, th
         if abs(x - thing.x) < thing.size * 0.3:  # mostly hidden by the object
             x = dice.choice((dice.uniform(0.04, 0.18), dice.uniform(0.82, 0.96))) * width
         y = horizon + dice.uniform(-0.02, 0.16) * height - em * extent(icon)[1] / 2
-        shown.append(Placed(icon, dice.choice(tuple(COLOURS)), x, y, em, dice.uniform(-4, 4)))
+        shown.append(Placed(icon, dice.choice(tuple(COLOURS)), x, y, em, dice.uniform(-2.5, 2.5)))
     return tuple(sorted(shown, key=lambda one: one.y + one.size * extent(one.icon)[1] / 2))
 
 
