@@ -206,6 +206,35 @@ def test_runs_of_one_task_stand_side_by_side(tmp_path: Path) -> None:
     assert "Blur on query pictures, mbeir/cirr_task7" in tags.text
 
 
+def test_cells_of_mbeir_are_averaged_where_nothing_else_differs(tmp_path: Path) -> None:
+    cells = {"mbeir/cirr_task7": "RR", "mbeir/oven_task6": "RX", "mbeir/grocery_task4": "XX"}
+    runs = [make_run(tmp_path / task[6:], plan, pictures=False, config={"task": task}) for task, plan in cells.items()]
+    _page, tags = written(tmp_path, *runs)
+    # Mean reciprocal ranks of 1 and (1 + 1/2) / 2; grocery is no cell of M-BEIR.
+    assert "average over 2 of 16 cells (cirr_task7 and runs alike): 87.5, cirr_task7: 100.0 (mrr@10)" in tags.text
+    other = make_run(tmp_path / "other", "RX", pictures=False, config={"task": "mbeir/oven_task6", "tools": []})
+    _page, tags = written(tmp_path, runs[0], other)
+    assert "average over" not in tags.text
+
+
+def test_every_element_is_closed_where_it_should_be(tmp_path: Path) -> None:
+    class Nesting(Tags):
+        def __init__(self, page: str) -> None:
+            self.open: list[str] = []
+            super().__init__(page)
+
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            self.open += [] if tag in ("meta", "br", "img") else [tag]
+
+        def handle_endtag(self, tag: str) -> None:
+            assert self.open.pop() == tag
+
+    page, tags = written(tmp_path, make_run(tmp_path / "a", "WLRXME"), make_run(tmp_path / "b", "WLRXME"))
+    assert Nesting(page).open == []
+    ids = [given["id"] for _tag, given in tags.found if "id" in given]
+    assert len(ids) == len(set(ids))
+
+
 def test_two_folders_of_one_name_stay_apart(tmp_path: Path) -> None:
     runs = [make_run(tmp_path / side / "run", "W") for side in ("a", "b")]
     assert list(names_of([read_run(run) for run in runs]).values()) == ["run", "run (2)"]

@@ -80,6 +80,6 @@ def test_without_outcomes_or_timing(tmp_path: Path) -> None:
 def test_the_overview_says_what_happened(tmp_path: Path) -> None:
     said = overview([read_run(make_run(tmp_path / "run", "W" * 9 + "R", pictures=False))])
     assert "10 queries, each a text query, over 21,551 items" in said
-    assert "first for 10.0 % before looking and for 100.0 % after" in said
+    assert "first for 10.0 % before reranking without a look and for 100.0 % after" in said
     assert "(a change of +90.0 points" in said
     assert "9 won, 0 lost, more than chance explains." in said

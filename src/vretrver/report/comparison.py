@@ -16,7 +16,7 @@ from vretrver.evaluation.outcome import Outcome
 from vretrver.evaluation.statistics import RESAMPLES, paired_interval, sign_p
 from vretrver.metrics import measure
 from vretrver.report.run_folder import RunFolder, mapping, number, read_run
-from vretrver.report.words import amount, difference, p_value, plain, value
+from vretrver.report.words import amount, difference, p_value, plain, typed, value
 
 _RESTATED = ("hash", "version", "versions", "facts")
 LISTED = 10  # topics named in a summary
@@ -107,7 +107,7 @@ class Comparison:
             lines += ["", *_contrast_lines(one)]
         lines += ["", f"{'cost':<26}{'a':>10}{'b':>10}"]
         lines += [f"{COSTS[name]:<26}{amount(a):>10}{amount(b):>10}" for name, (a, b) in self.cost.items()]
-        return "\n".join(lines)
+        return typed("\n".join(lines))
 
     def _scope(self) -> str:
         said = f"{self.topics:,} topics that both hold"

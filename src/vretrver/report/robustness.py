@@ -121,7 +121,7 @@ def _operation(operation: str, on: str, given: Sequence[Curve], names: Mapping[R
 
 
 def _series(given: Sequence[Curve], strengths: Sequence[float], headline: str) -> list[Series]:
-    """One line a policy after looking, and one a coarse stage before it, which policies may share."""
+    """One line a policy, and one a first stage, which policies may share."""
     lines: dict[str, tuple[Point, ...]] = {}
     for stage in ("coarse", "reranked"):
         for curve in given:
@@ -145,7 +145,7 @@ def _strength(operation: str, strength: float) -> str:
 
 
 def _line_name(run: RunFolder, stage: str) -> str:
-    who, when = ("embedder", "before looking") if stage == "coarse" else ("policy", "after looking")
+    who, when = ("embedder", "first stage") if stage == "coarse" else ("policy", "reranked")
     return f"{run.config.get(who)}, {when}"
 
 

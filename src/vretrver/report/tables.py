@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from vretrver.errors import VretrverError
@@ -12,6 +13,7 @@ from vretrver.report.markup import Child, Html, h
 from vretrver.report.run_folder import RunFolder, mapping, number
 from vretrver.report.words import DASH, amount, difference, p_value, percent, setting, value
 
+_OF_THE_TASK = ("task", "split", "data", "facts", "n_pool", "limit", "shuffles", "hash", "versions")
 ERRORS = 100  # errors of a run that are spelled out
 
 
@@ -60,8 +62,26 @@ def beside_the_paper(runs: Sequence[RunFolder], names: Mapping[RunFolder, str]) 
 
 def _ours(figure: paper.Figure, runs: Sequence[RunFolder], names: Mapping[RunFolder, str]) -> str:
     mine = [run for run in runs if paper.beside(run.task) is figure and run.judged]
-    said = (f"{names[run]}: {100 * (run.value('reranked', run.headline) or 0):.1f} ({run.headline})" for run in mine)
-    return ", ".join(said) or DASH
+    said = [f"{names[run]}: {_percent([run]):.1f} ({run.headline})" for run in mine]
+    return ", ".join([*_averages(mine, names), *said] if figure.prefix == "mbeir/" else said) or DASH
+
+
+def _averages(runs: Sequence[RunFolder], names: Mapping[RunFolder, str]) -> list[str]:
+    """The mean over M-BEIR's cells, for runs that differ in nothing but the cell; only a whole one is the paper's."""
+    together: dict[str, list[RunFolder]] = {}
+    for run in runs:
+        made = {name: given for name, given in run.config.items() if name not in _OF_THE_TASK}
+        together.setdefault(json.dumps(made, sort_keys=True), []).append(run)
+    return [
+        f"average over {len(part)} of {len(paper.CELLS)} cells ({names[part[0]]} and runs alike): {_percent(part):.1f}"
+        for part in together.values()
+        if len({run.task for run in part}) == len(part) > 1
+    ]
+
+
+def _percent(runs: Sequence[RunFolder]) -> float:
+    """The mean of the runs' headlines after reranking."""
+    return sum(100 * (run.value("reranked", run.headline) or 0) for run in runs) / len(runs)
 
 
 def side_by_side(runs: Sequence[RunFolder], names: Mapping[RunFolder, str]) -> Html:

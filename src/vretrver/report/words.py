@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
 from vretrver.report.run_folder import RunFolder, mapping, number
@@ -79,9 +80,14 @@ def opening(run: RunFolder) -> str:
     return f"{asked} {said}: {won:,} won, {lost:,} lost, {_verdict(ends)}."
 
 
-def overview(runs: list[RunFolder]) -> str:
+def overview(runs: Sequence[RunFolder]) -> str:
     """The runs in a few lines each, for a terminal."""
-    return "\n".join(f"{plain(run.name)} ({plain(run.task)}): {opening(run)}" for run in runs)
+    return typed("\n".join(f"{plain(run.name)} ({plain(run.task)}): {opening(run)}" for run in runs))
+
+
+def typed(text: str) -> str:
+    """Minus signs and dashes as a keyboard has them: a terminal may know no others."""
+    return text.replace("\N{MINUS SIGN}", "-").replace(DASH, "-")
 
 
 def _asked_with(run: RunFolder) -> str:
