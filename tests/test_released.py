@@ -54,6 +54,8 @@ def test_the_released_order_is_the_coarse_order(tmp_path: Path) -> None:
     assert dict(first.relevant) == {(first.candidates or ())[1]: 1}
     assert (first.query.text, first.query.images[0].path) == ("make it red", str(tmp_path / "mbeir_images/q.jpg"))
     assert task.facts == {}
+    assert task.measures[0] == "hit@5"
+    assert load(save(tmp_path / "mbeir_fashioniq_task7_test.parquet", *rows)).measures[0] == "hit@10"
 
 
 def test_the_window_of_an_rl_row(tmp_path: Path) -> None:

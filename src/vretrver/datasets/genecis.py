@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -115,7 +115,8 @@ def load(
         topics, pool = _attributes(place, path, entries, say, Path(work) / "genecis-crops-1")
     sizes = sorted({len(topic.candidates or ()) for topic in topics})
     facts = {"instruction": say, "gallery": sizes[0] if len(sizes) == 1 else sizes, "gallery order": "by hash"}
-    return Task(f"genecis/{task}", "val", topics, pool, MEASURES, CARD, place, facts=facts)
+    card = replace(CARD, title=f"GeneCIS {task.replace('_', ' ')}")
+    return Task(f"genecis/{task}", "val", topics, pool, MEASURES, card, place, facts=facts)
 
 
 def crop_box(box: Corners, width: int, height: int) -> Box:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,8 @@ def load(root: str | os.PathLike[str], task: str = "all", split: str = "val", in
     )
     outside = sum(not (topic.relevant.keys() <= pool.keys()) for topic in topics)
     facts: dict[str, Any] = {"instruction": instruction, **({"targets outside the pool": outside} if outside else {})}
-    return Task(f"mtfiq/{task}", split, topics, tuple(pool.values()), MEASURES, CARD, place, facts=facts)
+    card = CARD if task == "all" else replace(CARD, title=f"{CARD.title}, {task}")
+    return Task(f"mtfiq/{task}", split, topics, tuple(pool.values()), MEASURES, card, place, facts=facts)
 
 
 class _Pictures:

@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from vretrver.datasets import Card, Task, Topic
+from vretrver.datasets.mbeir import CELLS
 from vretrver.datasets.records import id_of, list_of, object_of, picture, text_of
 from vretrver.errors import MissingPath, RecordError
 from vretrver.types import Document, Query
 
 MEASURES = ("hit@5", "hit@1", "hit@10", "mrr@10", "ndcg@10")
+_TENS = tuple(name for name, cut in CELLS.items() if cut == 10)
 UNFOUND = "(the released list does not hold the answer)"
 CARD = Card(
     title="V-Retrver's released lists",
@@ -61,8 +63,9 @@ def load(root: str | os.PathLike[str], images: str | os.PathLike[str] | None = N
     _unique(topics)
     pool = tuple(reading.pool.values())
     facts = {what: count for what, count in reading.facts.items() if count}
-    name = f"released/{Path(root).stem}"
-    return Task(name, "test", topics, pool, MEASURES, CARD, place, given_order=True, facts=facts)
+    stem = Path(root).stem
+    measures = tuple(dict.fromkeys(("hit@10" if any(name in stem for name in _TENS) else "hit@5", *MEASURES)))
+    return Task(f"released/{stem}", "test", topics, pool, measures, CARD, place, given_order=True, facts=facts)
 
 
 def _files(root: Path) -> tuple[list[Path], Path]:
