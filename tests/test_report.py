@@ -18,7 +18,7 @@ from test_viewer import HOSTILE, embedded
 from vretrver.errors import InvalidInput, RecordError, StorageError
 from vretrver.report import paper, read_run, write_report
 from vretrver.report.cases import choose
-from vretrver.report.page import names_of
+from vretrver.report.page import file_names_of, names_of
 from vretrver.report.trace_page import read_chosen
 
 ALLOWED = {"http://www.w3.org/2000/svg"}
@@ -238,8 +238,14 @@ def test_every_element_is_closed_where_it_should_be(tmp_path: Path) -> None:
 def test_two_folders_of_one_name_stay_apart(tmp_path: Path) -> None:
     runs = [make_run(tmp_path / side / "run", "W") for side in ("a", "b")]
     assert list(names_of([read_run(run) for run in runs]).values()) == ["run", "run (2)"]
+    assert file_names_of(["run", "Run", "a b", "a_20b", "", "...", "é" * 99]) == [
+        "run.html", "Run-2.html", "a_20b.html", "a_20b-2.html", "run-3.html", "run-4.html", "_e9" * 26 + "_e.html",
+    ]  # fmt: skip
     written(tmp_path, *runs)
     assert len(list((tmp_path / "report.files").iterdir())) == 2
+    once = read_run(runs[0])
+    page = write_report([once, once], tmp_path / "once.html").read_text("ascii")
+    assert "Retrieval report: run<" in page
 
 
 def test_lost_and_won_queries_come_first(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ all; its content policy lets it load nothing but its own style and `data:` pictu
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
@@ -66,26 +67,39 @@ def write_report(
         raise InvalidInput(f"{len(runs)} runs were given; a report takes 1 to {MAX_RUNS}")
     if traces < 0:
         raise InvalidInput(f"traces is {traces}; it is the number of queries shown per run, 0 or more")
-    read = [run if isinstance(run, RunFolder) else read_run(run) for run in runs]
+    read = list(dict.fromkeys(run if isinstance(run, RunFolder) else read_run(run) for run in runs))
     out, names, thumbnails = Path(out_html), names_of(read), Thumbnails(pictures)
-    shown = [_shown_cases(run, names[run], out, traces, thumbnails) for run in read]
+    pages = zip(read, file_names_of(list(names.values())), strict=True)
+    shown = [_shown_cases(run, file, out, traces, thumbnails) for run, file in pages]
     replace_file(out, [_page(read, names, shown, thumbnails)])
     return out
 
 
 def names_of(runs: Sequence[RunFolder]) -> dict[RunFolder, str]:
     """A name for each run that no other has: its folder's, with a number where two folders are called the same."""
-    names: dict[RunFolder, str] = {}
-    for run in runs:
-        name, count = run.name, 1
-        while name in names.values():
+    return dict(zip(runs, _apart([run.name for run in runs], " ({})"), strict=True))
+
+
+def file_names_of(names: Sequence[str]) -> list[str]:
+    """A file's name for each run's, sound on any system and no two the same even where letters' case does not count."""
+    kept = (re.sub(r"[^A-Za-z0-9._-]", lambda odd: f"_{ord(odd[0]):x}", name)[:80].lstrip(".") for name in names)
+    return [f"{name}.html" for name in _apart([name or "run" for name in kept], "-{}")]
+
+
+def _apart(names: Sequence[str], suffix: str) -> list[str]:
+    taken: set[str] = set()
+    apart = []
+    for name in names:
+        count, one = 1, name
+        while one.casefold() in taken:
             count += 1
-            name = f"{run.name} ({count})"
-        names[run] = name
-    return names
+            one = name + suffix.format(count)
+        taken.add(one.casefold())
+        apart.append(one)
+    return apart
 
 
-def _shown_cases(run: RunFolder, name: str, out: Path, most: int, thumbnails: Thumbnails) -> Html:
+def _shown_cases(run: RunFolder, file: str, out: Path, most: int, thumbnails: Thumbnails) -> Html:
     chosen = choose(run.outcomes, most) if run.judged else []
     found = read_chosen(run, {outcome.topic for outcome in chosen})
     found = {outcome.topic: found[outcome.topic] for outcome in chosen if outcome.topic in found}
@@ -96,15 +110,10 @@ def _shown_cases(run: RunFolder, name: str, out: Path, most: int, thumbnails: Th
             beside.mkdir(parents=True, exist_ok=True)
         except OSError as fault:
             raise StorageError(f"cannot make {beside}: {fault.strerror or fault}") from fault
-        file = f"{_file_name(name)}.html"
         numbers = write_trace_page(run, found, beside / file, thumbnails.wanted)
-        links = {topic: f"{quote(beside.name, safe='')}/{quote(file, safe='')}#{n}" for topic, n in numbers.items()}
+        folder = quote(os.fsencode(beside.name), safe="")
+        links = {topic: f"{folder}/{file}#{number}" for topic, number in numbers.items()}
     return cases(run, chosen, found, links, thumbnails)
-
-
-def _file_name(name: str) -> str:
-    """A run's name as a file's name on any system; what is left of two names may be the same only if the names are."""
-    return re.sub(r"[^A-Za-z0-9._-]", lambda odd: f"_{ord(odd[0]):x}", name)[:80].lstrip(".") or "run"
 
 
 def _page(

@@ -64,7 +64,9 @@ def setting(given: Any) -> str:
 
 def opening(run: RunFolder) -> str:
     """One sentence or two that say what was asked and what came of it, for someone who has never seen a report."""
-    asked = f"{number(run.metrics.get('n')) or 0:,.0f} queries, each {_asked_with(run)}{_pool(run)}."
+    n, known = number(run.metrics.get("n")) or 0, number(run.metrics.get("n_judged"))
+    part = f" ({known:,.0f} of them with a known answer)" if known and known < n else ""
+    asked = f"{n:,.0f} queries{part}, each {_asked_with(run)}{_pool(run)}."
     if not run.judged:
         return f"{asked} The right answers are not public, so nothing could be measured here."
     before, after = run.value("coarse", "hit@1"), run.value("reranked", "hit@1")
