@@ -216,7 +216,7 @@ def _modalities(pool: Path, wanted: set[str]) -> dict[str, str]:
     for where, record in read_jsonl(pool):
         did = document_id(record.get("did"), where)
         if did in wanted:
-            found[did] = plain(record.get("modality") or _held(record, "txt", "img_path"))
+            found[did] = _modality(record, "modality", ("txt", "img_path"), where)
     return found
 
 
@@ -238,7 +238,7 @@ def _topic(
     qid = query_id(record.get("qid"), where)
     text = text_of(record.get("query_txt"), where, "query_txt")
     image = _image(root, record.get("query_img_path"), where)
-    modality = plain(record.get("query_modality") or _held(record, "query_txt", "query_img_path"))
+    modality = _modality(record, "query_modality", ("query_txt", "query_img_path"), where)
     if text is None and image is None:
         raise RecordError(f"{where}: query {qid} has neither query_txt nor query_img_path")
     query = Query(text, () if image is None else (image,), say(qid, modality, where))
@@ -258,8 +258,10 @@ def _image(root: Path, path: Any, where: str) -> ImageRef | None:
     return None if path is None or path == "" else picture(root, path, where)
 
 
-def _held(record: Mapping[str, Any], text: str, image: str) -> str:
-    return modality_of(record.get(text) or None, bool(record.get(image)))
+def _modality(record: Mapping[str, Any], key: str, parts: tuple[str, str], where: str) -> str:
+    """A record's modality as it says, else by which of its text and picture it has."""
+    said = text_of(record.get(key), where, key)
+    return plain(said) if said else modality_of(record.get(parts[0]) or None, bool(record.get(parts[1])))
 
 
 def _unique(topics: Sequence[Topic], path: Path) -> None:
