@@ -173,6 +173,24 @@ def test_a_task_number_that_the_qrels_do_not_share_is_said(cirr: Path) -> None:
     assert load(cirr, "cirr_task7").facts["task numbers in the qrels"] == [7, 8]
 
 
+def test_a_file_of_several_tasks_goes_by_each_query_s_number(tmp_path: Path) -> None:
+    queries = (query("2:1", "Who?", None, "2:10"), query("2:2", "What?", None, "2:20"))
+    put(tmp_path / "query/test/mbeir_union_test.jsonl", *queries)
+    documents = (candidate("2:10", "A fact", None), candidate("2:20", "A page", "mbeir_images/w.jpg"))
+    put(tmp_path / "cand_pool/global/mbeir_union_test_cand_pool.jsonl", *documents)
+    put(tmp_path / "instructions/query_instructions.tsv", HEADER, WEBQA)
+    put(tmp_path / "qrels/test/mbeir_union_test_qrels.txt", "2:1 0 2:10 1 1\n2:2 0 2:20 1 2\n")
+    task = load(tmp_path, "union", pool="global")
+    assert [topic.query.instruction for topic in task.topics] == ["Find a fact.", "Find a page with its picture."]
+    assert [topic.group for topic in task.topics] == ["task 1", "task 2"]
+    assert (task.task_id, task.facts["instruction"]) == (None, ["Find a fact.", "Find a page with its picture."])
+    with pytest.raises(InvalidInput, match="no M-BEIR task number"):
+        list(run_lines(task, {}))
+    put(tmp_path / "qrels/test/mbeir_union_test_qrels.txt", "2:1 0 2:10 1\n2:2 0 2:20 1\n")
+    with pytest.raises(InvalidInput, match="say which task 2 queries are of, such as 2:1"):
+        load(tmp_path, "union", pool="global")
+
+
 def test_what_is_there_is_listed(cirr: Path) -> None:
     with pytest.raises(InvalidInput, match=r"no task 'cirr_task8' .* it holds cirr_task7 \(test\)"):
         load(cirr, "cirr_task8")

@@ -17,8 +17,8 @@ def test_a_hash_goes_back_to_its_id(dataset: int, number: int, bound: int) -> No
 def test_columns_and_grades(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("8:1 0 8:5 1 7\n8:1\t0\t8:6\t2\n8:2 0 8:7 0 7\n")
-    assert read_qrels(path) == ({"8:1": {"8:5": 1, "8:6": 2}}, {7})
-    assert read_qrels(tmp_path / "none.txt") == (None, set())
+    assert read_qrels(path) == ({"8:1": {"8:5": 1, "8:6": 2}}, {"8:1": 7, "8:2": 7})
+    assert read_qrels(tmp_path / "none.txt") == (None, {})
 
 
 def test_agreement_says_nothing() -> None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -103,13 +104,15 @@ def load(
     chosen(instructions, KINDS, "instructions")
     queries = list(read_jsonl(_query_file(place, name, split)))
     file = _pool_file(place, name, split, pool)
-    qrels, columns = read_qrels(place / "qrels" / split / f"mbeir_{name}_{split}_qrels.txt")
-    number = _task_id(name, columns)
+    qrels, numbers = read_qrels(place / "qrels" / split / f"mbeir_{name}_{split}_qrels.txt")
+    number = _task_id(name, set(numbers.values()))
     relevant, odd = judged(queries, qrels)
     say: Instructor = _silent
     if instructions != "none":
-        say = instructor(read_prompts(place), prompt, _asked_modality(instructions, number, file, relevant))
+        say = instructor(read_prompts(place), prompt, _asked_modality(instructions, number, numbers, file, relevant))
     topics = tuple(_topic(place, record, where, relevant, say) for where, record in queries)
+    if number is None:
+        topics = tuple(replace(topic, group=f"task {numbers.get(topic.id, '?')}") for topic in topics)
     _unique(topics, _query_file(place, name, split))
     facts: dict[str, Any] = {
         "pool": pool,
@@ -117,7 +120,7 @@ def load(
         "qrels": "pos_cand_list" if qrels is None else "file",
         **_said(topics, instructions, prompt),
         **odd,
-        **({"task numbers in the qrels": sorted(columns)} if columns - {number} else {}),
+        **({"task numbers in the qrels": sorted(columns)} if (columns := set(numbers.values())) - {number} else {}),
     }
     cut = CELLS.get(name, 5)
     measures = (f"hit@{cut}", "hit@1", "hit@5", "hit@10", "recall@5", "recall@10", "map@10", "ndcg@10", "mrr@10")
@@ -199,16 +202,26 @@ def _silent(_qid: str, _modality: str, _where: str) -> None:
 
 
 def _asked_modality(
-    instructions: str, number: int | None, pool: Path, relevant: Mapping[str, Mapping[str, int]]
+    instructions: str,
+    number: int | None,
+    numbers: Mapping[str, int],
+    pool: Path,
+    relevant: Mapping[str, Mapping[str, int]],
 ) -> Callable[[str], str]:
-    """The candidate modality that a query's instruction names, by query id."""
+    """The candidate modality that a query's instruction names, by query id.
+
+    A file whose name holds no task number may mix tasks; then each query's own number in the qrels counts.
+    """
     if instructions == "gold":
         golds = {qid: first_gold(qid, dids) for qid, dids in relevant.items()}
         known = _modalities(pool, set(golds.values()))
         return lambda qid: known.get(golds[qid], "(its gold is not in the pool)")
-    if number is None:
-        raise InvalidInput("the task's name has no _taskN, so no instruction can be chosen; pass instructions='none'")
-    return lambda _qid: TASKS[number][1]
+    if number is None and (bare := [qid for qid in relevant if numbers.get(qid) not in TASKS]):
+        raise InvalidInput(
+            f"neither the file's name nor the qrels say which task {len(bare)} queries are of, such as {bare[0]}, "
+            "so no instruction can be chosen; pass instructions='none'"
+        )
+    return lambda qid: TASKS[numbers[qid] if number is None else number][1]
 
 
 def _modalities(pool: Path, wanted: set[str]) -> dict[str, str]:

@@ -19,8 +19,8 @@ Grades: TypeAlias = dict[str, dict[str, int]]
 """Grade by query id and document id."""
 
 
-def read_qrels(path: Path) -> tuple[Grades | None, set[int]]:
-    """Grades of at least 1, and the task numbers of the fifth column; (None, nothing) where there is no file.
+def read_qrels(path: Path) -> tuple[Grades | None, dict[str, int]]:
+    """Grades of at least 1, and each query's task number, its fifth column; (None, nothing) where there is no file.
 
     A line is `qid 0 did relevance task_id`; TREC's four columns are taken as well.
 
@@ -28,19 +28,21 @@ def read_qrels(path: Path) -> tuple[Grades | None, set[int]]:
         RecordError: a line has other columns; names file and line.
     """
     if not path.is_file():
-        return None, set()
+        return None, {}
     found: Grades = {}
-    columns: set[int] = set()
+    numbers: dict[str, int] = {}
     for where, line in read_lines(path):
         parts = line.split()
         try:
             qid, _zero, did, grade, *task_id = parts
+            name = unhashed(qid, QUERIES)
             if int(grade) > 0:
-                found.setdefault(unhashed(qid, QUERIES), {})[unhashed(did, CANDIDATES)] = int(grade)
-            columns.update(map(int, task_id[:1]))
+                found.setdefault(name, {})[unhashed(did, CANDIDATES)] = int(grade)
+            if task_id:
+                numbers[name] = int(task_id[0])
         except ValueError as fault:
             raise RecordError(f"{where}: not `qid 0 did relevance task_id`: {line[:80]!r}") from fault
-    return found, columns
+    return found, numbers
 
 
 def judged(queries: Sequence[tuple[str, Mapping[str, Any]]], qrels: Grades | None) -> tuple[Grades, dict[str, int]]:

@@ -19,11 +19,14 @@ import difflib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from vretrver.datasets import Card, Pool, Task, Topic
 from vretrver.datasets.records import (
+    MAX_LINE,
+    MAX_TEXT,
     RecordPool,
     folder,
     id_of,
@@ -250,10 +253,11 @@ def _document(root: Path, record: Mapping[str, Any], where: str) -> Document:
 
 def _csv(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     with open(path, encoding="utf-8-sig", newline="") as handle:
-        header = handle.readline()
-        handle.seek(0)
         try:
-            reader = csv.DictReader(handle, delimiter=max(",;\t", key=header.count))
+            header = handle.readline(MAX_LINE)
+            handle.seek(0)
+            bounded = iter(lambda: handle.readline(MAX_LINE), "")
+            reader = csv.DictReader(bounded, delimiter=max(",;\t", key=header.count))
             for record in reader:
                 yield f"{path}:{reader.line_num}", {name: value for name, value in record.items() if name and value}
         except (csv.Error, UnicodeDecodeError) as fault:
@@ -285,5 +289,5 @@ def _folder(root: Path) -> Iterator[Document]:
             continue
         sides = (path.with_suffix(".txt"), path.with_name(path.name + ".txt"))
         side = next((one for one in sides if one.is_file()), None)
-        text = " ".join(line for _where, line in read_lines(side)) if side else None
+        text = " ".join(line for _where, line in islice(read_lines(side), MAX_TEXT)) if side else None
         yield Document(name, text_of(text, str(side), "the text"), picture(root, f"documents/{name}", str(path)))
