@@ -4,10 +4,10 @@
 
 The oracle has no eyes to train and nothing to guess but the detail. It is told the query's answer and, of every
 candidate, the exact pose of the tag and the place, size and tilt of each mark; only what the marks are, their ink's
-strength and the paper's mottling are hidden. It draws each alternative at that very place, shrinks it as the picture was
-shrunk, and compares the two by normalised correlation around every mark. So it is a strong bound for matched comparison
-by eyes that know the grammar of tags, though not for every conceivable learner. Pictures pass through the world's own
-JPEG first. Nothing is written but the table.
+strength and the paper's mottling are hidden. It draws each alternative at that very place, shrinks it as the picture
+was shrunk, and compares the two by normalised correlation around every mark. So it is a strong bound for matched
+comparison by eyes that know the grammar of tags, though not for every conceivable learner. Pictures pass through the
+world's own JPEG first, and are shrunk as one should, with an antialiasing filter. Nothing is written but the table.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import argparse
 import io
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -57,7 +58,7 @@ def main() -> None:
     print(f"\n{arguments.topics} topics of {arguments.split}, {time.perf_counter() - started:.0f} s")
 
 
-def judged(one: Group) -> dict[int, bool]:
+def judged(one: Group, sizes: Sequence[int] = SIZES) -> dict[int, bool]:
     """Whether the oracle puts the right candidate first, by the size it saw."""
     scenes = [scene for scene in one.candidates if isinstance(scene, Scene)]
     if one.modality == "i->t" and one.picture is not None:
@@ -65,7 +66,7 @@ def judged(one: Group) -> dict[int, bool]:
     hits = {}
     alternatives = sorted(set(one.values))
     pictures = [(scene.tag, Drawings(layout(scene)), as_file(scene)) for scene in scenes]
-    for side in SIZES:
+    for side in sizes:
         beliefs = [belief(Seen(picture, drawings, side), tag, alternatives) for tag, drawings, picture in pictures]
         if one.modality == "i->t":
             scores = [beliefs[0][alternatives.index(value)] for value in one.values]
@@ -90,7 +91,7 @@ def belief(seen: Seen, tag: Tag, alternatives: list[str]) -> Pixels:
     if tag.kind == "count":
         chances = counts(np.exp(subject))
         return log_softmax(np.log(np.array([chances[int(value)] for value in alternatives]) + 1e-300))
-    inks = log_softmax(-seen.ink_distances(icons, likely) / 200)  # (cells, inks)
+    inks = log_softmax(-seen.ink_distances(icons, likely) / 60)  # (cells, inks)
     joint = np.exp(subject[:, None] + inks).sum(0)
     return log_softmax(np.log(np.array([joint[list(INKS).index(value)] for value in alternatives]) + 1e-300))
 
@@ -160,7 +161,7 @@ class Seen:
             drawn = self.template(Tag("which", icons[0]), marks)
             found.append([self.chroma(self.pixels, centre) - self.chroma(drawn, centre) for centre in self.centres])
         differences = np.array(found)  # (inks, cells, 2)
-        return np.asarray((differences**2).sum(2).T * 400)
+        return np.asarray((differences**2).sum(2).T)
 
     def chroma(self, pixels: Pixels, centre: tuple[float, float]) -> Pixels:
         red, green, blue = self.window(pixels, centre).reshape(-1, 3).mean(0)
