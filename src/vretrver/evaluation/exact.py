@@ -124,7 +124,7 @@ class _Best:
                 query, row = np.divmod(
                     np.flatnonzero(kept_Q_B[at : at + few]), size
                 )  # nonzero() takes ten times as long
-                self._merge(slice(first + at, first + min(at + few, len(kept_Q_B))), query, row, start, vectors_B_D)
+                self._merge(query + first + at, row, start, vectors_B_D)
 
     def _first_bar(self, rough_Q_B: NDArray[np.float32]) -> NDArray[np.float64]:
         """While fewer than k rows are known: the k-th best of a block that has as many, else none."""
@@ -139,23 +139,19 @@ class _Best:
         self.scores = np.pad(self.scores, more, constant_values=-np.inf)
 
     def _merge(
-        self,
-        part: slice,
-        query: NDArray[np.int64],
-        row: NDArray[np.int64],
-        start: int,
-        vectors_B_D: NDArray[np.float32],
+        self, query: NDArray[np.int64], row: NDArray[np.int64], start: int, vectors_B_D: NDArray[np.float32]
     ) -> None:
-        """Score pairs of a query (counted within `part`) and a row of the block, and keep each query's best."""
-        size, width = self.rows[part].shape
-        score = _dots(self._queries[part], vectors_B_D, query, row)
+        """Score pairs of a query and a row of the block, and keep the best of the queries that they touch."""
+        score = _dots(self._queries, vectors_B_D, query, row)
+        touched, query = np.unique(query, return_inverse=True)
+        size, width = len(touched), self.rows.shape[1]
         queries = np.concatenate([np.repeat(np.arange(size), width), query])
-        rows = np.concatenate([self.rows[part].ravel(), row + start])
-        scores = np.concatenate([self.scores[part].ravel(), score])
+        rows = np.concatenate([self.rows[touched].ravel(), row + start])
+        scores = np.concatenate([self.scores[touched].ravel(), score])
         order = np.lexsort((rows, -scores, queries))
         firsts = np.searchsorted(queries[order], np.arange(size))
         chosen = order[firsts[:, None] + np.arange(width)]
-        self.rows[part], self.scores[part] = rows[chosen], scores[chosen]
+        self.rows[touched], self.scores[touched] = rows[chosen], scores[chosen]
 
 
 def _dots(
