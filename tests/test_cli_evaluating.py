@@ -116,7 +116,8 @@ def test_what_people_see(own: Path, tmp_path: Path, capsys: Capture) -> None:
     command = ["eval", "jsonl", "--root", str(own), "-o", str(tmp_path / "run"), "--cache", str(tmp_path / "cache")]
     assert main([*command, "--no-ocr", "--top-k", "4"]) == 0
     printed = capsys.readouterr().out
-    assert "6 topics, 4 candidates each" in printed
+    assert "6 queries, each a picture with text, over 6 items" in printed
+    assert "an answer is among the 4 candidates" in printed
     assert "vretrver report" in printed
 
 

@@ -52,3 +52,13 @@ def test_every_key_of_metrics_json_is_explained() -> None:
     keys = [key for key in metrics if key not in plain]
     assert [key for key in keys if f"`{key}" not in PAGE] == []
     assert json.dumps(metrics)
+
+
+def test_the_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my-benchmark").mkdir()
+    Path("my-benchmark/documents.jsonl").write_text('{"id": "d0", "text": "a kite"}\n{"id": "d1", "text": "a lake"}\n')
+    Path("my-benchmark/queries.jsonl").write_text('{"id": "q0", "text": "the kite", "relevant": ["d0"]}\n')
+    for block in re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL):
+        exec(block, {})
+    assert capsys.readouterr().out.splitlines()[-1] == "1.0 1.0 [0.0, 0.0]"

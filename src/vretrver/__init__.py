@@ -24,9 +24,11 @@ _HOMES = {
     "Retriever": "retriever",
     "Trace": "trace",
     "VretrverError": "errors",
+    "evaluate": "evaluation.evaluate",
     "load_embedder": "embedders",
     "load_index": "indexes",
     "load_policy": "policies",
+    "load_task": "datasets",
 }
 
 __all__ = [
@@ -43,9 +45,11 @@ __all__ = [
     "Retriever",
     "Trace",
     "VretrverError",
+    "evaluate",
     "load_embedder",
     "load_index",
     "load_policy",
+    "load_task",
 ]
 
 
@@ -60,8 +64,10 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
+    from vretrver.datasets import load_task
     from vretrver.embedders import load_embedder
     from vretrver.errors import VretrverError
+    from vretrver.evaluation.evaluate import evaluate
     from vretrver.indexes import load_index
     from vretrver.pipeline import Pipeline
     from vretrver.policies import load_policy

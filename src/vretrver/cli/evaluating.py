@@ -62,7 +62,8 @@ def merge(options: Namespace) -> int:
 def report(options: Namespace) -> int:
     from vretrver.report import write_report
 
-    print(write_report([Path(run) for run in options.runs], options.output, traces=options.traces))
+    runs = [Path(run) for run in options.runs]
+    print(write_report(runs, options.output, traces=options.traces, pictures=not options.no_pictures))
     return 0
 
 
@@ -84,27 +85,25 @@ def _ids(path: str) -> list[str]:
 
 
 def _show(metrics: dict[str, Any], options: Namespace) -> int:
+    from vretrver.report import overview, read_run
+
     if options.json:
         print_json(metrics)
         return 0
-    print(f"{printable(metrics['title'])}: {metrics['n']} topics, {metrics['k']} candidates each")
-    if not metrics["judged"]:
-        print("The answers are not public: no figure can be given here.")
-    else:
+    print(overview([read_run(options.output)]))
+    if metrics["judged"]:
         _print_measures(metrics)
-    print(f"All of it: {options.output}; a page: vretrver report {options.output} -o report.html")
+    for topic, why in metrics["errors"][:3]:
+        print(f"not asked: {printable(topic)}: {printable(why)}")
+    print(f"\nEverything is in {options.output}; as a page: vretrver report {options.output} -o report.html")
     return 0
 
 
 def _print_measures(metrics: dict[str, Any]) -> None:
     names = list(dict.fromkeys([metrics["headline"], "hit@1", "hit@5", "hit@10"]))
-    print(f"{'':<10} {'coarse':>8} {'reranked':>9}  95 % interval of the difference")
+    print(f"\n{'':<10} {'before':>7} {'after':>7}   95 % interval of the difference")
     for name in names:
-        low_high = metrics["interval"]["difference"].get(name)
-        interval = "" if low_high is None else f"  [{low_high[0]:+.3f}, {low_high[1]:+.3f}]"
-        print(f"{name:<10} {metrics['coarse'][name]:>8.3f} {metrics['reranked'][name]:>9.3f}{interval}")
-    print(f"ceiling    {metrics['ceiling']:>8.3f}  (topics with an answer among the candidates)")
-    print(f"first places won {metrics['wins']}, lost {metrics['losses']}, sign test p = {metrics['sign_p']:.3g}")
-    if metrics["errors"]:
-        topic, why = metrics["errors"][0]
-        print(f"{len(metrics['errors'])} topics could not be asked, such as {printable(topic)}: {printable(why)}")
+        ends = metrics["interval"]["difference"].get(name)
+        interval = "" if ends is None else f"   {ends[0]:+.3f} to {ends[1]:+.3f}"
+        print(f"{name:<10} {metrics['coarse'][name]:>7.3f} {metrics['reranked'][name]:>7.3f}{interval}")
+    print(f"{'ceiling':<10} {metrics['ceiling']:>7.3f}           an answer is among the {metrics['k']} candidates")

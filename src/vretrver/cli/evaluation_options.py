@@ -119,6 +119,9 @@ def _add_report(commands: Commands) -> None:
     parser.add_argument("runs", nargs="+", metavar="RUN", help="folders made by eval")
     parser.add_argument("-o", "--output", required=True, metavar="HTML")
     parser.add_argument("--traces", type=int, default=50, metavar="N", help="traces to show per run (default 50)")
+    parser.add_argument(
+        "--no-pictures", action="store_true", help="open no picture: for runs that came from somebody else"
+    )
 
 
 def _add_compare(commands: Commands) -> None:
