@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MeanColour, Paint
 
+from conftest import MeanColour, Paint
 from vretrver.datasets import Card, Task, Topic
 from vretrver.errors import InvalidInput, MissingPath, PolicyError
 from vretrver.evaluation.evaluate import evaluate
@@ -310,3 +310,9 @@ def test_the_configuration_says_what_decided(run: Run, tmp_path: Path) -> None:
     assert config["policy"] == "none"
     assert len(config["data"]) == 64
     assert len(config["hash"]) == 64
+
+
+def test_an_mbeir_run_has_seven_columns_too(run: Run, task: Task, tmp_path: Path) -> None:
+    run(given=replace(task, task_id=7))
+    first = (tmp_path / "run/run.mbeir.txt").read_text().splitlines()[0].split()
+    assert first == ["q0", "Q0", "d0", "1", "4.0", "vretrver", "7"]

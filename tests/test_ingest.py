@@ -228,3 +228,22 @@ def test_what_was_acknowledged_survives_a_kill(
     report = build_index(photos, place, embedder, ocr=False)
     assert counts(report) == (40 - kept, 0, kept, 0)
     assert len(load_index(place)) == 40
+
+
+def test_a_reader_that_remembers_nothing_yet_is_used_all_the_same(
+    photos: Path, embedder: MeanColour, tmp_path: Path
+) -> None:
+    class Empty:
+        def __init__(self) -> None:
+            self.asked = 0
+
+        def __len__(self) -> int:
+            return 0
+
+        def read(self, picture: PILImage) -> list[Line]:
+            self.asked += 1
+            return []
+
+    reader = Empty()
+    build_index(photos, tmp_path / "read.vr", embedder, ocr=reader)
+    assert reader.asked > 0

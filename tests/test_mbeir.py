@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from vretrver.datasets import load_task
-from vretrver.datasets.mbeir import CELLS, load, run_lines
+from vretrver.datasets.mbeir import CELLS, load
 from vretrver.errors import InvalidInput, MissingPath, RecordError
 
 HEADER = "query_modality\tcand_modality\tdataset_name\tdataset_id\tprompt_1\tprompt_2\tprompt_3\tprompt_4\n"
@@ -184,8 +184,6 @@ def test_a_file_of_several_tasks_goes_by_each_query_s_number(tmp_path: Path) -> 
     assert [topic.query.instruction for topic in task.topics] == ["Find a fact.", "Find a page with its picture."]
     assert [topic.group for topic in task.topics] == ["task 1", "task 2"]
     assert (task.task_id, task.facts["instruction"]) == (None, ["Find a fact.", "Find a page with its picture."])
-    with pytest.raises(InvalidInput, match="no M-BEIR task number"):
-        list(run_lines(task, {}))
     put(tmp_path / "qrels/test/mbeir_union_test_qrels.txt", "2:1 0 2:10 1\n2:2 0 2:20 1\n")
     with pytest.raises(InvalidInput, match="say which task 2 queries are of, such as 2:1"):
         load(tmp_path, "union", pool="global")
@@ -234,12 +232,3 @@ def test_a_spoilt_candidate_is_named_when_the_pool_is_read(cirr: Path) -> None:
     put(cirr / "cand_pool/local/mbeir_cirr_task7_cand_pool.jsonl", candidate("8:11", None, "../x.jpg"))
     with pytest.raises(RecordError, match=r"cand_pool\.jsonl:1: the picture '\.\./x\.jpg' lies outside"):
         list(load(cirr, "cirr_task7").pool)
-
-
-def test_runs_have_seven_columns(cirr: Path) -> None:
-    task = load(cirr, "cirr_task7")
-    lines = list(run_lines(task, {"8:2": ["8:21", "8:11"]}))
-    run = "mbeir_cirr_task7_single_pool_test_k2"
-    assert lines == [f"8:2 Q0 8:21 1 1.0 {run} 7\n", f"8:2 Q0 8:11 2 0.5 {run} 7\n"]
-    with pytest.raises(InvalidInput, match="no query '8:9'"):
-        list(run_lines(task, {"8:9": []}))

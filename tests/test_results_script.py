@@ -18,7 +18,7 @@ def test_every_run_of_the_script_ends_in_a_report(tmp_path: Path) -> None:
     pytest.importorskip("rapidocr_onnxruntime")
     command = ["bash", str(ROOT / "runs/results.sh"), "none", str(tmp_path), "4"]
     environment = {**os.environ, "BIN": str(Path(sys.executable).parent)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     runs = ("world", "world-tools-none", "world-vector", "world-ocr")
     metrics = {name: json.loads((tmp_path / "runs" / name / "metrics.json").read_text()) for name in runs}

@@ -100,7 +100,7 @@ def build_index(
         MissingExtra: `ocr` is True and its extra is not installed.
     """
     started = time.monotonic()
-    reader = Reader(glance_first=True) if ocr is True else ocr or None
+    reader = Reader(glance_first=True) if ocr is True else None if ocr is False else ocr
     found = read_source(source, listing, image_root, outside)
     index, model = _opened(Path(destination), embedder)
     report = IngestReport(skipped=found.skipped, warnings=found.warnings)

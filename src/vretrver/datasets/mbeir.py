@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -135,28 +135,6 @@ def load(
         facts=facts,
         task_id=number,
     )
-
-
-def run_lines(task: Task, ranked: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    """UniIR's run file, line by line: qid Q0 did rank score run_id task_id (seven columns; TREC has six).
-
-    Args:
-        task: a task of this module.
-        ranked: document ids by topic id, best first. The score written is 1 / rank.
-
-    Raises:
-        InvalidInput: the task has no number, or a topic is not one of its own.
-    """
-    if task.task_id is None:
-        raise InvalidInput(f"{task.name} has no M-BEIR task number, so a seven-column run cannot be written for it")
-    if strangers := ranked.keys() - {topic.id for topic in task.topics}:
-        raise InvalidInput(f"{task.name} has no query {sorted(strangers)[0]!r}")
-    pool = "union" if task.facts.get("pool") == "global" else "single"
-    most = max((len(order) for order in ranked.values()), default=0)
-    run = f"mbeir_{task.name.removeprefix('mbeir/')}_{pool}_pool_{task.split}_k{most}"
-    for topic in task.topics:
-        for rank, did in enumerate(ranked.get(topic.id, ()), start=1):
-            yield f"{topic.id} Q0 {did} {rank} {1 / rank!r} {run} {task.task_id}\n"
 
 
 # -- files ------------------------------------------------------------------------------------------------------
