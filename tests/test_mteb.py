@@ -43,7 +43,7 @@ PROMPT: Any = {"query": INSTRUCTION}
 def task(category: Any, queries: Any, corpus: Any, qrels: Any, top_ranked: Any = None) -> AbsTaskRetrieval:
     """A task of MTEB that holds its data already."""
 
-    class Local(AbsTaskRetrieval):
+    class Local(AbsTaskRetrieval):  # type: ignore[misc]  # it has no types for us
         metadata = TaskMetadata(
             name=f"Local{category.upper()}Retrieval",
             description="Colours made for a test.",
@@ -149,6 +149,21 @@ def test_text_and_picture_for_pictures_with_the_instruction_apart(embedder: Mean
     agrees(scores(MtebEncoder(embedder), local), {"q": order}, qrels)
 
 
+def test_captions_that_a_task_does_not_offer_are_not_read(embedder: MeanColour, paint: Paint) -> None:
+    paths = pictures(paint)
+    images = [held(path) for path in paths.values()]
+    corpus = rows({"image": PICTURE, "text": TEXT}, id=list(paths), image=images, text=list(COLOURS.values()))
+    queries = rows({"text": TEXT, "image": PICTURE}, id=["q"], text=["navy"], image=[images[3]])
+    local = task("t2i", queries, corpus, {"q": {"d5": 1}})
+    policy = ScriptedPolicy(by_name)
+    order = ordered(embedder, Query("navy"), [Document(name, image=ImageRef(path)) for name, path in paths.items()])
+    agrees(scores(MtebEncoder(embedder), local), {"q": order}, {"q": {"d5": 1}})
+    agrees(scores(MtebSearch(embedder), local), {"q": order}, {"q": {"d5": 1}})
+    scores(MtebSearch(embedder, Reranker(policy)), local)
+    window = policy.seen[0].window
+    assert not window.query.images and {candidate.document.modality for candidate in window.candidates} == {"image"}
+
+
 def test_texts_for_texts_with_titles_and_given_candidates(embedder: MeanColour) -> None:
     corpus = rows(
         {"text": TEXT, "title": TEXT}, id=["a", "b", "c", "d"], text=["x", "", "z", ""], title=["t", "", "", "u"]
@@ -174,7 +189,7 @@ def test_scores_fall_strictly_even_among_equals(embedder: MeanColour) -> None:
     queries = rows({"text": TEXT}, id=["q"], text=["same"])
     for reranker in (None, Reranker(ScriptedPolicy(by_name))):
         search = MtebSearch(embedder, reranker, k=3)
-        search.index(corpus)
+        search.index(corpus, task_metadata=None)
         found = search.search(queries, task_metadata=None, top_k=5)["q"]
         assert list(found) == (["02", "01", "00", "03", "04"] if reranker else ["00", "01", "02", "03", "04"])
         assert (np.diff(np.array(list(found.values()), np.float32)) < 0).all()
@@ -197,8 +212,8 @@ def test_it_is_what_mteb_asks_for(embedder: MeanColour) -> None:
 def test_what_cannot_be_taken(embedder: MeanColour) -> None:
     search = MtebSearch(embedder)
     with pytest.raises(InvalidInput, match="share an id"):
-        search.index(rows({"text": TEXT}, id=["a", "a"], text=["x", "y"]))
-    search.index(rows({"text": TEXT}, id=["a"], text=["x"]))
+        search.index(rows({"text": TEXT}, id=["a", "a"], text=["x", "y"]), task_metadata=None)
+    search.index(rows({"text": TEXT}, id=["a"], text=["x"]), task_metadata=None)
     with pytest.raises(InvalidInput, match=r"not in the corpus, such as \['z'\]"):
         search.search(rows({"text": TEXT}, id=["q"], text=["x"]), task_metadata=None, top_k=1, top_ranked={"q": ["z"]})
     with pytest.raises(InvalidInput, match="conversations are not supported"):

@@ -120,18 +120,18 @@ class MtebSearch:
     @property
     def mteb_model_meta(self) -> Any:
         """MTEB's `ModelMeta`; the revision follows embedder and policy."""
-        policy = None if self._reranker is None else getattr(self._reranker.policy, "fingerprint", None)
-        return _meta(
-            self._name, self._embedder, "-".join([self._embedder.fingerprint[:16], *([policy] if policy else [])])
-        )
+        policy = "" if self._reranker is None else getattr(self._reranker.policy, "fingerprint", "")
+        return _meta(self._name, self._embedder, f"{self._embedder.fingerprint[:16]}-{policy}".rstrip("-"))
 
-    def index(self, corpus: Any, *, encode_kwargs: Mapping[str, Any] | None = None, **_: Any) -> None:
+    def index(
+        self, corpus: Any, *, task_metadata: Any, encode_kwargs: Mapping[str, Any] | None = None, **_: Any
+    ) -> None:
         """Embed a corpus: a `datasets.Dataset` with `id` and `text`, `image` or both.
 
         Raises:
             InvalidInput: two rows share an id. MissingPath, ImageError: a picture cannot be read.
         """
-        self._corpus = _undecoded(corpus)
+        self._corpus = _readable(corpus, task_metadata, "document")
         self._ids = [str(name) for name in corpus["id"]]
         self._places = {name: place for place, name in enumerate(self._ids)}
         if len(self._places) < len(self._ids):
@@ -164,7 +164,7 @@ class MtebSearch:
         Raises:
             InvalidInput: `top_ranked` names an unknown id. MissingPath, ImageError: a query's picture cannot be read.
         """
-        rows = _undecoded(queries)
+        rows = _readable(queries, task_metadata, "query")
         instruction = _instruction(task_metadata) if self._instruct else None
         names = [str(name) for name in queries["id"]]
         parts = [range(start, min(start + BATCH, len(names))) for start in range(0, len(names), BATCH)]
@@ -226,9 +226,18 @@ class MtebSearch:
         return np.array(sorted({self._places[str(name)] for name in names}), np.int64)
 
 
-def _undecoded(rows: Any) -> Any:
-    """The data set with pictures as their bytes: no decoder but ours opens them."""
-    feature: Any = getattr(rows, "features", {}).get("image")
+def _readable(rows: Any, task_metadata: Any, side: str) -> Any:
+    """What of a data set may be read, pictures as their bytes: no decoder but ours opens them.
+
+    A task says which of text and picture each side has. Other columns are dropped, as MTEB drops them for encoders:
+    captions in the corpus of a text-to-image task would give the answers away.
+    """
+    ask = getattr(task_metadata, "get_modalities", None)
+    if ask is not None:
+        rows = rows.remove_columns(
+            [name for name in ("text", "image") if name in rows.features and name not in ask(side)]
+        )
+    feature: Any = rows.features.get("image")
     if type(feature).__name__ != "Image":
         return rows
     undecoded = feature.__class__
