@@ -31,6 +31,7 @@ from vretrver.world.scenes import INKS, KINDS, PLACES, Layout, Placed, Scene, Ta
 
 SIZES = (56, 112, 224, 336, 448, 640, 0)  # pixels of the longer side; 0: the original
 SHARPNESS = 12.0  # correlation to log-likelihood
+MARGIN = 170  # of the original around the tag that a 56-pixel thumbnail of it depends on
 REACH = 13  # pixels of the original around a mark's centre that are compared
 Pixels = NDArray[np.float64]
 
@@ -97,16 +98,26 @@ def belief(seen: Seen, tag: Tag, alternatives: list[str]) -> Pixels:
 
 
 class Drawings:
-    """The tag with other marks or another print on plain paper, at its place in an empty picture; each drawn once."""
+    """The tag with other marks or another print on plain paper, in an otherwise empty picture; each drawn once.
+
+    Only a region around the tag is kept, as far as a thumbnail's pixels and their filter reach.
+    """
 
     def __init__(self, lay: Layout) -> None:
         self.lay = lay
+        x0, y0, x1, y1 = lay.tag_box
+        self.left, self.top = (x0 - MARGIN) // 2 * 2, (y0 - MARGIN) // 2 * 2
+        self.region = (self.left, self.top, x1 + MARGIN, y1 + MARGIN)
+        self.box = (x0 - self.left, y0 - self.top, x1 - self.left, y1 - self.top)
+        centre_x, centre_y, wide, high, tilt = lay.plate
+        self.moved = replace(lay, plate=(centre_x - self.left, centre_y - self.top, wide, high, tilt))
         self.drawn: dict[tuple[Tag, tuple[Placed, ...]], Image.Image] = {}
 
     def with_marks(self, tag: Tag, marks: tuple[Placed, ...]) -> Image.Image:
         if (tag, marks) not in self.drawn:
-            canvas = Image.new("RGB", self.lay.size, (128, 128, 128))
-            hang(canvas, plate(tag, replace(self.lay, marks=marks), nuisance=None), self.lay)
+            size = (self.region[2] - self.region[0], self.region[3] - self.region[1])
+            canvas = Image.new("RGB", size, (128, 128, 128))
+            hang(canvas, plate(tag, replace(self.lay, marks=marks), nuisance=None), self.moved)
             self.drawn[tag, marks] = canvas
         return self.drawn[tag, marks]
 
@@ -115,26 +126,29 @@ class Seen:
     """A tag as it is seen at one size, enlarged back, beside drawings of alternatives that went the same way."""
 
     def __init__(self, picture: Image.Image, drawings: Drawings, side: int) -> None:
-        self.drawings, self.lay, self.side = drawings, drawings.lay, side
-        lay = self.lay
-        self.pixels = self.look(picture)
+        self.drawings, self.side = drawings, side
+        lay = drawings.lay
+        self.pixels = self.look(picture.crop(drawings.region))
         x0, y0, *_ = lay.tag_box
         self.centres = [(x - x0, y - y0) for x, y in (on_picture(mark.x, mark.y, lay.plate) for mark in lay.marks)]
 
-    def look(self, picture: Image.Image) -> Pixels:
+    def look(self, region: Image.Image) -> Pixels:
         """The tag's box, shrunk with the picture and enlarged to its first size: (height, width, 3)."""
-        box = self.lay.tag_box
-        if self.side:
-            step = max(picture.size) / self.side
-            x0, y0 = int(box[0] / step) - 3, int(box[1] / step) - 3
-            x1, y1 = int(box[2] / step) + 4, int(box[3] / step) + 4
-            part = (x0 * step, y0 * step, min(x1 * step, picture.width), min(y1 * step, picture.height))
-            small = picture.resize((x1 - x0, y1 - y0), Image.Resampling.LANCZOS, box=part)
-            inside = tuple(edge / step - (x0 if at % 2 == 0 else y0) for at, edge in enumerate(box))
-            shown = small.resize((box[2] - box[0], box[3] - box[1]), Image.Resampling.BICUBIC, box=inside)  # type: ignore[arg-type]
-        else:
-            shown = picture.crop(box)
-        return np.asarray(shown, np.float64)
+        box = self.drawings.box
+        if not self.side:
+            return np.asarray(region.crop(box), np.float64)
+        lay = self.drawings.lay
+        step = max(lay.size) / self.side
+        # The thumbnail's own pixels, not pixels counted from the tag: where an edge falls decides what is left of it.
+        x0, y0 = (int(edge / step) - 3 for edge in lay.tag_box[:2])
+        x1, y1 = (int(edge / step) + 4 for edge in lay.tag_box[2:])
+        corner = (x0 * step - self.drawings.left, y0 * step - self.drawings.top)
+        part = (*corner, corner[0] + (x1 - x0) * step, corner[1] + (y1 - y0) * step)
+        small = region.resize((x1 - x0, y1 - y0), Image.Resampling.LANCZOS, box=part)
+        left, top = (box[0] - corner[0]) / step, (box[1] - corner[1]) / step
+        size = (box[2] - box[0], box[3] - box[1])
+        inside = (left, top, left + size[0] / step, top + size[1] / step)
+        return np.asarray(small.resize(size, Image.Resampling.BICUBIC, box=inside), np.float64)
 
     def template(self, tag: Tag, marks: tuple[Placed, ...] = ()) -> Pixels:
         """The tag with these marks on plain paper, at its place, seen the same way."""
@@ -145,7 +159,7 @@ class Seen:
         tag = Tag("which", icons[0])
         scores = []
         for icon in icons:
-            marks = tuple(replace(mark, icon=icon, colour="black", strength=0.9) for mark in self.lay.marks)
+            marks = tuple(replace(mark, icon=icon, colour="black", strength=0.9) for mark in self.drawings.lay.marks)
             drawn = self.template(tag, marks)
             scores.append([self.match(drawn, centre) for centre in self.centres])
         return np.array(scores).T
@@ -153,25 +167,20 @@ class Seen:
     def ink_distances(self, icons: list[str], likely: Pixels) -> Pixels:
         """Squared distance of each cell's mean colour (rows) from what each ink (columns) would give there."""
         found = []
+        seen = self.chroma(self.pixels)
         for ink in INKS:
             marks = tuple(
                 replace(mark, icon=icons[int(row.argmax())], colour=ink, strength=0.9)
-                for mark, row in zip(self.lay.marks, likely, strict=True)
+                for mark, row in zip(self.drawings.lay.marks, likely, strict=True)
             )
-            drawn = self.template(Tag("which", icons[0]), marks)
-            found.append([self.chroma(self.pixels, centre) - self.chroma(drawn, centre) for centre in self.centres])
-        differences = np.array(found)  # (inks, cells, 2)
-        return np.asarray((differences**2).sum(2).T)
+            found.append(seen - self.chroma(self.template(Tag("which", icons[0]), marks)))
+        return np.asarray((np.array(found) ** 2).sum(2).T)
 
-    def chroma(self, pixels: Pixels, centre: tuple[float, float]) -> Pixels:
-        red, green, blue = self.window(pixels, centre).reshape(-1, 3).mean(0)
-        paper = (
-            np.median(self.pixels.reshape(-1, 3), axis=0)
-            if pixels is self.pixels
-            else np.median(pixels.reshape(-1, 3), axis=0)
-        )
-        red, green, blue = red - paper[0], green - paper[1], blue - paper[2]
-        return np.array([red - green, (red + green) / 2 - blue])
+    def chroma(self, pixels: Pixels) -> Pixels:
+        """Red against green and yellow against blue of each cell, beside the paper's: (cells, 2)."""
+        paper = np.median(pixels.reshape(-1, 3), axis=0)
+        means = np.array([self.window(pixels, centre).reshape(-1, 3).mean(0) for centre in self.centres]) - paper
+        return np.stack([means[:, 0] - means[:, 1], (means[:, 0] + means[:, 1]) / 2 - means[:, 2]], axis=1)
 
     def window(self, pixels: Pixels, centre: tuple[float, float] | None) -> Pixels:
         if centre is None:
