@@ -295,7 +295,7 @@ def _read_words(index: LanceIndex, report: IngestReport, progress: bool, reader:
     if not waiting:
         return
     try:
-        reader = reader or Reader(glance_first=True)
+        reader = Reader(glance_first=True) if reader is None else reader
     except MissingExtra as fault:
         report.warnings.append(f"words printed in the pictures were not read; {fault}")
         return
