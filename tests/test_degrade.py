@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vretrver.degrade import RANGES, Degradation, degraded_file, parse
-from vretrver.errors import ImageError, InvalidInput, MissingPath
+from vretrver.errors import ImageError, InvalidInput, MissingPath, StorageError
 from vretrver.images import from_pil
 from vretrver.types import ImageRef
 
@@ -150,3 +150,9 @@ def test_a_file_that_is_no_picture_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MissingPath):
         degraded_file(ImageRef(path=str(tmp_path / "absent.png")), parse("blur=1"), tmp_path / "worse")
     assert not list(tmp_path.rglob("*.jpg")) + list(tmp_path.rglob("*.part"))
+
+
+def test_a_folder_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file, not a folder")
+    with pytest.raises(StorageError, match="taken"):
+        degraded_file(from_pil(board()), parse("blur=1"), tmp_path / "taken")

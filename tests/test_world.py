@@ -71,6 +71,8 @@ def test_splits_share_no_icon_and_leave_none_out() -> None:
     parts = [set(owned(split)[0]) | set(owned(split)[1]) for split in ("train", "val", "test")]
     assert sum(map(len, parts)) == len(set().union(*parts)) == len(ICONS)
     assert owned("seen") == owned("train")
+    assert not set(owned("wide")[1]) & (parts[1] | parts[2])
+    assert len(owned("wide")[1]) > 3000
 
 
 def test_look_alikes_are_near_at_three_pixels() -> None:

@@ -22,7 +22,9 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +32,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
-from vretrver.errors import InvalidInput, MissingPath
+from vretrver.errors import InvalidInput, MissingPath, StorageError
 from vretrver.images import fit_within, open_image
 from vretrver.types import ImageRef
 
@@ -115,6 +117,7 @@ def degraded_file(ref: ImageRef, degradation: Degradation, folder: str | os.Path
 
     Raises:
         MissingPath, ImageError: as `images.open_image`.
+        StorageError: the folder cannot be written.
     """
     folder = Path(folder)
     original = _digest(ref)
@@ -122,10 +125,16 @@ def degraded_file(ref: ImageRef, degradation: Degradation, folder: str | os.Path
     path = folder / f"{name}.jpg"
     if path.exists():
         return path
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f"{path.stem}.{os.getpid()}.part"
-    degradation.apply(open_image(ref), original).save(part, "JPEG", quality=_QUALITY, subsampling=0)
-    part.replace(path)
+    worse = degradation.apply(open_image(ref), original)
+    part = folder / f"{path.stem}.{os.getpid()}-{threading.get_ident()}.part"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        worse.save(part, "JPEG", quality=_QUALITY, subsampling=0)
+        part.replace(path)
+    except OSError as fault:
+        with suppress(OSError):
+            part.unlink()
+        raise StorageError(f"cannot write a degraded picture to {folder}: {fault}") from fault
     return path
 
 

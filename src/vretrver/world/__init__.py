@@ -14,6 +14,7 @@ from vretrver.world.files import Truth, generate, topics, truth
 from vretrver.world.groups import MAX_DISTRACTORS, MODALITIES, Group, group
 from vretrver.world.icons import SPLITS
 from vretrver.world.scenes import KINDS, Layout, Scene, Tag, layout
+from vretrver.world.wording import description
 
 __all__ = [
     "KINDS",
@@ -25,6 +26,7 @@ __all__ = [
     "Scene",
     "Tag",
     "Truth",
+    "description",
     "draw",
     "generate",
     "group",

@@ -19,6 +19,7 @@ from vretrver.world.wording import change, description
 MODALITIES = ("t->i", "i->i", "(i,t)->i", "i->t")
 MAX_DISTRACTORS = 19
 
+_FEW = 200
 _LETTERS, _DIGITS = "ABCDEFGHKLMNPRSTUVXYZ", "23456789"
 _WORDS = (
     "MINT HINT LINT TINT PINT",
@@ -146,6 +147,8 @@ def _check(split: str, index: int, distractors: int, kinds: Sequence[str], modal
 def _alternatives(kind: str, wanted: int, split: str, dice: Random) -> list[Tag]:
     """At most `wanted` and at least two tags that differ in their value alone."""
     marks = owned(split)[1]
+    if len(marks) > _FEW:  # of thousands, the nearest to any are its own variants
+        marks = tuple(dice.sample(marks, _FEW))
     subject = dice.choice(marks)
     near = look_alikes(subject, marks)
     cells = GRID[kind][0] * GRID[kind][1]
