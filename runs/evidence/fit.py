@@ -28,7 +28,7 @@ from runs.evidence.centre import centre_of_photos
 from runs.evidence.explore import EXPLORING, Example, example_of, explored, eyes_of, keep_sightings, recall
 from runs.evidence.tasks import Asked, fold_of, load_task, open_listing, open_pool
 from runs.fusion.printed import labels
-from scipy.optimize import minimize  # type: ignore[import-untyped]
+from scipy.optimize import minimize
 
 from vretrver.coarse import coarse_candidates
 from vretrver.embedders.lite import LiteEmbedder
