@@ -21,7 +21,7 @@ FLOORS = [
     {"embedders", "tools", "datasets", "ocr_memory"},
     {"indexes", "protocol", "fusion"},
     {"policies"},
-    {"coarse", "listing", "episode", "windows"},
+    {"coarse", "listing", "episode", "windows", "budget"},
     {"ingest", "retriever", "reranker"},
     {"pipeline", "teaching"},
     {"viewer"},

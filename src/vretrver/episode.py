@@ -72,6 +72,11 @@ class Episode:
         return Conversation(self.window, tuple(self._messages))
 
     @property
+    def pictures(self) -> int:
+        """How many pictures the opening shows."""
+        return len(self.gallery.pictures)
+
+    @property
     def done(self) -> bool:
         return self._stop is not None
 
@@ -99,6 +104,14 @@ class Episode:
         """End because the policy failed: the incoming order stands."""
         self._give_up(StopReason.POLICY_ERROR, "the policy failed")
         self._error = error
+
+    def exhaust(self, budget: str) -> None:
+        """End because what the query may cost is spent: the incoming order stands.
+
+        Args:
+            budget: which cost, in words.
+        """
+        self._give_up(StopReason.BUDGET, f"the budget of {budget} was spent")
 
     @property
     def trace(self) -> Trace:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
+from vretrver.budget import Budget
 from vretrver.coarse import (
     NO_MATCH_BELOW,
     Item,
@@ -47,6 +48,8 @@ class Reranker:
         max_tool_turns: how often a window's agent may call a tool.
         wire: the policy's dialect of the protocol; the policy's own `wire`, if it has one, when None.
         no_match_below: a ranking whose best confidence is under this says `no_match`.
+        budget: what one query's ranking may cost. When it ends, windows that were not ranked keep their incoming order
+            and the ranking is `partial`.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Reranker:
         max_tool_turns: int = 2,
         wire: Wire | None = None,
         no_match_below: float = NO_MATCH_BELOW,
+        budget: Budget | None = None,
     ) -> None:
         if max_tool_turns < 0:
             raise InvalidInput(f"max_tool_turns is {max_tool_turns}; it must be 0 or more")
@@ -67,6 +71,7 @@ class Reranker:
         self.max_tool_turns = max_tool_turns
         self.wire = wire or getattr(policy, "wire", None) or Wire()
         self.no_match_below = no_match_below
+        self.budget = Budget() if budget is None else budget
 
     def rerank(self, query: Query | str, candidates: Iterable[Item], top_k: int | None = None) -> Ranking:
         """Rank candidates, best first.
@@ -100,8 +105,9 @@ class Reranker:
         jobs = [
             _Job(as_query(query), as_candidates(items), self) for query, items in zip(queries, candidates, strict=True)
         ]
-        while live := [seat for job in jobs for seat in job.seats if not seat.episode.done]:
-            self._step(live)
+        while any(job.seats for job in jobs):
+            if live := [seat for job in jobs for seat in job.affordable(time.perf_counter() - started)]:
+                self._step(live)
             for job in jobs:
                 job.advance()
         wall = time.perf_counter() - started
@@ -170,6 +176,26 @@ class _Job:
         self._spans: list[Span] = []
         self._order: Order = ()
         self._ask(None)
+
+    def affordable(self, elapsed: float) -> list[_Seat]:
+        """The windows that wait for a generation; those that the budget has no room for are ended.
+
+        Args:
+            elapsed: seconds since the ranking began.
+        """
+        waiting = [seat for seat in self.seats if not seat.episode.done]
+        budget = self._reranker.budget
+        if budget == Budget():
+            return waiting
+        spent = sum((trace.usage for trace in self.traces), Usage())
+        spent = sum((seat.episode.trace.usage for seat in self.seats), spent)
+        for seat in waiting:
+            coming = seat.episode.pictures if not seat.episode.trace.turns else 0
+            if why := budget.ended(spent, elapsed, coming):
+                seat.episode.exhaust(why)
+            else:
+                spent += Usage(policy_calls=1, images=coming)
+        return [seat for seat in waiting if not seat.episode.done]
 
     def advance(self) -> None:
         """When the whole batch of windows is done, tell the planner and start the next batch."""

@@ -26,6 +26,7 @@ class StopReason(StrEnum):
     NO_ANSWER = "no_answer"  # a turn held neither a ranking nor a tool call
     OUT_OF_TURNS = "out_of_turns"  # it still wanted a tool after the last allowed turn
     POLICY_ERROR = "policy_error"  # the model failed; the incoming order stands
+    BUDGET = "budget"  # what the query may cost was spent; the incoming order stands
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +134,11 @@ class Trace:
     def usage(self) -> Usage:
         tokens = [turn.tokens for turn in self.turns if turn.tokens is not None]
         shown = [part for turn in self.turns if turn.observation for part in turn.observation.parts]
+        prompt = self.prompt if self.turns else ()  # nobody saw it
         return Usage(
             policy_calls=len(self.turns),
             tool_calls=self.tool_calls,
-            images=sum(isinstance(part, ImagePart) for part in [*self.prompt, *shown]),
+            images=sum(isinstance(part, ImagePart) for part in [*prompt, *shown]),
             tokens=sum(tokens) if tokens else None,
             seconds=sum(turn.seconds for turn in self.turns),
         )
@@ -180,6 +182,11 @@ class Ranking:
         return tuple(repair for trace in self.traces for repair in trace.repairs)
 
     @property
+    def partial(self) -> bool:
+        """Whether a budget ended before every window was ranked: the order is the best so far."""
+        return any(trace.stop is StopReason.BUDGET for trace in self.traces)
+
+    @property
     def ids(self) -> tuple[str, ...]:
         return tuple(result.document.id for result in self.results)
 
@@ -191,6 +198,7 @@ class Ranking:
             "no_match": self.no_match,
             "usage": self.usage.to_record(),
             "repairs": list(self.repairs),
+            "partial": self.partial,
         }
 
     def to_record(self) -> dict[str, Any]:

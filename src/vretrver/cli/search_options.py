@@ -48,6 +48,9 @@ def _add_results(parser: Any) -> None:
     parser.add_argument(
         "--planner", default="sliding", help="which windows are ranked: sliding (default, the paper's), merge, onepass"
     )
+    parser.add_argument(
+        "--budget", metavar="SPEC", help="what a query may cost, such as seconds=5,calls=4,tokens=20000,images=60"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--trace", metavar="FILE", help="append what the agent did to this .jsonl, for `vretrver view`")
 

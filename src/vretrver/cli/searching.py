@@ -125,11 +125,13 @@ def _documents(options: Namespace) -> list[Document]:
 def _reranker(options: Namespace) -> Reranker | None:
     if options.policy == "none":
         return None
+    from vretrver.budget import Budget
     from vretrver.policies import load_policy
     from vretrver.reranker import Reranker
     from vretrver.windows import load_planner
 
-    return Reranker(load_policy(options.policy), planner=load_planner(options.planner))
+    budget = Budget.parse(options.budget) if options.budget else None
+    return Reranker(load_policy(options.policy), planner=load_planner(options.planner), budget=budget)
 
 
 def _where(pairs: Sequence[str] | None) -> dict[str, Any] | None:
@@ -164,6 +166,8 @@ def _show(ranking: Ranking, options: Namespace) -> int:
 
 
 def _print_ranking(ranking: Ranking) -> None:
+    if ranking.partial:
+        print("The budget ended before every candidate was looked at; this is the best order so far.")
     if ranking.no_match:
         print("Nothing here is likely to match. The nearest:")
     for result in ranking.results:

@@ -110,4 +110,5 @@ const STOPS = {
   no_answer: "It stopped without an answer; the incoming order stands where it said nothing.",
   out_of_turns: "It ran out of turns; the incoming order stands where it said nothing.",
   policy_error: "The model failed; the incoming order stands.",
+  budget: "What the query may cost was spent; the incoming order stands.",
 };
