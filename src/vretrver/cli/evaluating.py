@@ -100,10 +100,12 @@ def _show(metrics: dict[str, Any], options: Namespace) -> int:
 
 
 def _print_measures(metrics: dict[str, Any]) -> None:
-    names = list(dict.fromkeys([metrics["headline"], "hit@1", "hit@5", "hit@10"]))
-    print(f"\n{'':<10} {'before':>7} {'after':>7}   95 % interval of the difference")
-    for name in names:
+    looked = metrics["config"]["policy"] != "none"
+    print(f"\n{'':<10} {'before':>7} {'after':>7}   95 % interval of the difference" if looked else "")
+    for name in dict.fromkeys([metrics["headline"], "hit@1", "hit@5", "hit@10"]):
+        row = f"{name:<10} {metrics['coarse'][name]:>7.3f}"
         ends = metrics["interval"]["difference"].get(name)
-        interval = "" if ends is None else f"   {ends[0]:+.3f} to {ends[1]:+.3f}"
-        print(f"{name:<10} {metrics['coarse'][name]:>7.3f} {metrics['reranked'][name]:>7.3f}{interval}")
-    print(f"{'ceiling':<10} {metrics['ceiling']:>7.3f}           an answer is among the {metrics['k']} candidates")
+        if looked:
+            row += f" {metrics['reranked'][name]:>7.3f}" + (f"   {ends[0]:+.3f} to {ends[1]:+.3f}" if ends else "")
+        print(row)
+    print(f"{'ceiling':<10} {metrics['ceiling']:>7.3f}   (an answer is among the {metrics['k']} candidates)")
