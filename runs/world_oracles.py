@@ -43,19 +43,21 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--distractors", type=int, default=3)
     parser.add_argument("--kinds", default=",".join(KINDS))
+    parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="pixels of the longer side; 0: the original")
     arguments = parser.parse_args()
+    sizes = [int(side) for side in arguments.sizes.split(",")]
     right: dict[tuple[str, int], list[bool]] = defaultdict(list)
     chance: dict[str, list[float]] = defaultdict(list)
     started = time.perf_counter()
     kinds = arguments.kinds.split(",")
     for index in tqdm(range(arguments.topics), unit="topic", mininterval=10):
         one = group(arguments.seed, arguments.split, index, arguments.distractors, kinds=kinds)
-        for side, hit in judged(one).items():
+        for side, hit in judged(one, sizes).items():
             for name in (one.kind, one.modality, "all"):
                 right[name, side].append(hit)
         for name in (one.kind, one.modality, "all"):
             chance[name].append(1 / len(one.candidates))
-    print(table(right, chance))
+    print(table(right, chance, sizes))
     print(f"\n{arguments.topics} topics of {arguments.split}, {time.perf_counter() - started:.0f} s")
 
 
@@ -215,14 +217,14 @@ def as_file(scene: Scene) -> Image.Image:
     return Image.open(buffer).convert("RGB")
 
 
-def table(right: dict[tuple[str, int], list[bool]], chance: dict[str, list[float]]) -> str:
+def table(right: dict[tuple[str, int], list[bool]], chance: dict[str, list[float]], sizes: Sequence[int]) -> str:
     """hit@1 with a 95 % bootstrap interval over topics, by kind and by modality."""
     random = np.random.RandomState(0)
-    lines = ["| | topics | chance | " + " | ".join(f"{side} px" if side else "original" for side in SIZES) + " |"]
-    lines.append("|---|---:|---:|" + "---|" * len(SIZES))
+    lines = ["| | topics | chance | " + " | ".join(f"{side} px" if side else "original" for side in sizes) + " |"]
+    lines.append("|---|---:|---:|" + "---|" * len(sizes))
     for name, shares in chance.items():
         cells = []
-        for side in SIZES:
+        for side in sizes:
             hits = np.array(right[name, side], float)
             means = hits[random.randint(0, len(hits), (10_000, len(hits)))].mean(1)
             low, high = np.quantile(means, [0.025, 0.975])
