@@ -244,7 +244,7 @@ def test_what_cannot_be_loaded(folder: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="gives 3 labels"):
         load_policy(f"cross-encoder:{build(tmp_path / 'three', labels=3)}")
     for name in ("cross-encoder", "cross-encoder:", "evidence:x"):
-        with pytest.raises(InvalidInput, match=f"unknown policy '{name}'; choose evidence or cross-encoder:<model>"):
+        with pytest.raises(InvalidInput, match=f"unknown policy '{name}'; choose evidence, cross-encoder:<model>"):
             load_policy(name)
 
 

@@ -33,7 +33,8 @@ def load_policy(name: str | Policy) -> Policy:
     """The policy of a name, or the object itself if it is one already.
 
     Args:
-        name: `evidence`, the embedded agent that needs no MLLM, or `cross-encoder:<model name or folder>`.
+        name: `evidence`, the embedded agent that needs no MLLM, `cross-encoder:<model name or folder>`, or
+            `local:<model name or folder>`, a vision-language model of this machine.
 
     Raises:
         InvalidInput: no such policy, or its model cannot be loaded.
@@ -50,6 +51,11 @@ def load_policy(name: str | Policy) -> Policy:
             from vretrver.policies.cross_encoder import CrossEncoderPolicy
 
             return CrossEncoderPolicy(model)
+        case "local", _, model if model:
+            from vretrver.policies.local import LocalPolicy
+
+            return LocalPolicy.load(model)
     raise InvalidInput(
-        f"unknown policy {name!r}; choose evidence or cross-encoder:<model>, or pass an object with complete()"
+        f"unknown policy {name!r}; choose evidence, cross-encoder:<model> or local:<model>, "
+        "or pass an object with complete()"
     )
