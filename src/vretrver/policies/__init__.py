@@ -33,8 +33,9 @@ def load_policy(name: str | Policy) -> Policy:
     """The policy of a name, or the object itself if it is one already.
 
     Args:
-        name: `evidence`, the embedded agent that needs no MLLM, `cross-encoder:<model name or folder>`, or
-            `local:<model name or folder>`, a vision-language model of this machine.
+        name: `evidence`, the embedded agent that needs no MLLM, `cross-encoder:<model name or folder>`,
+            `local:<model name or folder>`, a vision-language model of this machine, or `chat:<URL>#<model>`, one
+            behind an OpenAI-compatible server.
 
     Raises:
         InvalidInput: no such policy, or its model cannot be loaded.
@@ -55,7 +56,11 @@ def load_policy(name: str | Policy) -> Policy:
             from vretrver.policies.local import LocalPolicy
 
             return LocalPolicy.load(model)
+        case "chat", _, model if model:
+            from vretrver.policies.chat import ChatPolicy
+
+            return ChatPolicy.load(model)
     raise InvalidInput(
-        f"unknown policy {name!r}; choose evidence, cross-encoder:<model> or local:<model>, "
+        f"unknown policy {name!r}; choose evidence, cross-encoder:<model>, local:<model> or chat:<URL>#<model>, "
         "or pass an object with complete()"
     )

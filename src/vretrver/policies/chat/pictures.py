@@ -1,0 +1,80 @@
+"""Views as JSON parts of a request: rendered, JPEG, base64. Each is made once and kept as long as there is room."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+from vretrver.images import encode_jpeg, render
+from vretrver.messages import View
+
+ROOM = 128 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A picture as a part of a message's `content`, in JSON, and the SHA-256 of that part."""
+
+    part: bytes
+    digest: bytes
+
+
+class Pictures:
+    """Encodes views.
+
+    The finished bytes of the JSON part are kept, not only the base64: a request is then put together by copying, which
+    a JSON encoder would first search for characters to escape.
+
+    Args:
+        quality: of the JPEG, 1 to 95.
+        room: bytes to keep at most; those unused for longest go first.
+    """
+
+    def __init__(self, quality: int = 88, room: int = ROOM) -> None:
+        self._quality, self._room = quality, room
+        self._kept: OrderedDict[Hashable, Encoded] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+        self.encoded = 0
+
+    def part(self, view: View) -> Encoded:
+        """The JSON part of a view.
+
+        Raises:
+            MissingPath, ImageError: as `images.render`.
+        """
+        key = _content(view)
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        made = self._encode(view)  # outside the lock: decoding is what takes time
+        with self._lock:
+            self.encoded += 1
+            if key not in self._kept:
+                self._kept[key] = made
+                self._bytes += len(made.part)
+            while self._bytes > self._room and len(self._kept) > 1:
+                self._bytes -= len(self._kept.popitem(last=False)[1].part)
+        return made
+
+    def _encode(self, view: View) -> Encoded:
+        jpeg = encode_jpeg(render(view), self._quality)
+        part = b'{"type":"image_url","image_url":{"url":"data:image/jpeg;base64,' + base64.b64encode(jpeg) + b'"}}'
+        return Encoded(part, hashlib.sha256(part).digest())
+
+
+def _content(view: View) -> Hashable:
+    """What a view's pixels depend on; a file that has changed since is another."""
+    if view.image.path is None:
+        return view
+    try:
+        status = os.stat(view.image.path)
+    except (OSError, ValueError):
+        return view  # rendering says what is wrong
+    return view, status.st_mtime_ns, status.st_size

@@ -1,0 +1,128 @@
+"""A response's bytes to a completion. Strict: what is not one whole completion is a `Fault`, never half a text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vretrver.policies.chat import native
+from vretrver.policies.chat.faults import Fault, one_line
+from vretrver.policies.chat.request import STOP
+
+MOST_TOKENS = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One generation as a server gave it.
+
+    Args:
+        text: what was generated, the stop text put back where the server cut it.
+        prompt, completion: tokens, None where the server does not tell.
+        cached, image: parts of the prompt's tokens; 0 where it does not tell.
+        truncated: it ended at the token limit.
+    """
+
+    text: str
+    prompt: int | None = None
+    completion: int | None = None
+    cached: int = 0
+    image: int = 0
+    truncated: bool = False
+
+    @property
+    def tokens(self) -> int | None:
+        """Tokens read and written; None when neither is known."""
+        known = [count for count in (self.prompt, self.completion) if count is not None]
+        return sum(known) if known else None
+
+
+def read_answer(body: bytes, headers: Mapping[str, str]) -> Answer:
+    """The answer in a response of status 200.
+
+    Raises:
+        Fault: kind `garbled`: it is not JSON, not a completion, or holds no text.
+    """
+    document = read_json(body, headers)
+    choices = document.get("choices")
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        said = document.get("error")
+        cause = f": {one_line(json.dumps(said))}" if said else ""
+        raise Fault("garbled", f"the answer has no choices{cause}")
+    choice = choices[0]
+    message = choice.get("message")
+    if not isinstance(message, dict):
+        raise Fault("garbled", "the answer's choice has no message")
+    text = _thought(message) + _content(message.get("content"))
+    text = native.text_of(_closed(text, choice), message.get("tool_calls"))
+    if not text.strip():
+        raise Fault("garbled", f"the answer is empty (finish_reason {one_line(repr(choice.get('finish_reason')), 40)})")
+    return _counted(text, document.get("usage"), choice.get("finish_reason") == "length")
+
+
+def read_json(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
+    """The JSON object in a response.
+
+    Raises:
+        Fault: it is none, or says that it is something else.
+    """
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json" and not kind.endswith("+json"):
+        raise Fault("garbled", f"the answer is {one_line(kind, 60) or 'of no type'}, not application/json")
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        raise Fault("garbled", "the answer is compressed, which was not asked for")
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Fault("garbled", "the answer is not JSON, or was cut off") from None
+    if not isinstance(document, dict):
+        raise Fault("garbled", "the answer is not a JSON object")
+    return document
+
+
+def _content(content: Any) -> str:
+    if content is None:
+        return ""
+    if isinstance(content, list) and all(isinstance(part, dict) for part in content):
+        content = "".join(part["text"] for part in content if isinstance(part.get("text"), str))
+    if not isinstance(content, str):
+        raise Fault("garbled", "the answer's content is not text")
+    return content
+
+
+def _thought(message: Mapping[str, Any]) -> str:
+    """Reasoning that a server took out of the text goes back where the protocol has it."""
+    for name in ("reasoning_content", "reasoning"):
+        said = message.get(name)
+        if isinstance(said, str) and said.strip():
+            return f"<think>{said.replace('</think>', '')}</think>\n"
+    return ""
+
+
+def _closed(text: str, choice: Mapping[str, Any]) -> str:
+    """The text with its stop text, which most servers cut off."""
+    stopped = choice.get("finish_reason") == "stop" and choice.get("stop_reason", STOP) == STOP
+    opened = text.rfind("<tool_call>")
+    return text + STOP if stopped and opened >= 0 and STOP not in text[opened:] else text
+
+
+def _counted(text: str, usage: Any, truncated: bool) -> Answer:
+    if not isinstance(usage, dict):
+        return Answer(text, truncated=truncated)
+    parts = usage.get("prompt_tokens_details")
+    details = parts if isinstance(parts, dict) else {}
+    return Answer(
+        text,
+        _count(usage.get("prompt_tokens")),
+        _count(usage.get("completion_tokens")),
+        _count(details.get("cached_tokens")) or 0,
+        _count(details.get("image_tokens")) or 0,
+        truncated,
+    )
+
+
+def _count(value: Any) -> int | None:
+    sound = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS
+    return value if sound else None

@@ -1,0 +1,183 @@
+"""When to ask again: retries with full jitter, Retry-After, a total deadline and a circuit breaker.
+
+Full jitter: the n-th wait is uniform in 0..min(cap, backoff * 2^n) seconds, so that clients which failed together do
+not come back together (Brooker, Exponential Backoff And Jitter, 2015).
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from vretrver.errors import InvalidInput, PolicyError
+from vretrver.policies.chat.faults import Fault
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one answer may cost in time and attempts. All times in seconds.
+
+    Args:
+        deadline: for one answer in all, waits between attempts included.
+        connect: for a connection.
+        read: the longest silence of a server that is answering.
+        retries: attempts after the first.
+        backoff, longest_wait: the first wait is at most `backoff`, and each later one twice the one before, up to
+            `longest_wait`, which caps Retry-After too.
+        concurrency: requests at the same time.
+        failures: transport failures in a row after which the server is left alone; 0 never does that.
+        cooldown: how long it is left alone; then one request tries whether it is back.
+
+    Raises:
+        InvalidInput: a number is out of range.
+    """
+
+    deadline: float = 180.0
+    connect: float = 5.0
+    read: float = 120.0
+    retries: int = 6
+    backoff: float = 0.5
+    longest_wait: float = 60.0
+    concurrency: int = 8
+    failures: int = 8
+    cooldown: float = 15.0
+
+    def __post_init__(self) -> None:
+        positive = {"deadline": self.deadline, "connect": self.connect, "read": self.read}
+        least = {
+            "retries": self.retries, "backoff": self.backoff, "longest_wait": self.longest_wait,
+            "failures": self.failures, "cooldown": self.cooldown, "concurrency": self.concurrency - 1,
+        }  # fmt: skip
+        wrong = [name for name, value in positive.items() if not 0 < value < float("inf")]
+        wrong += [name for name, value in least.items() if not 0 <= value < float("inf")]
+        if wrong:
+            raise InvalidInput(
+                f"Limits.{wrong[0]} is {getattr(self, wrong[0])}; times are above 0 and finite, waits and counts 0 or "
+                "more, concurrency 1 or more"
+            )
+
+
+class Clock:
+    """The time, for whoever waits. A test passes one that does not."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        return time.monotonic()
+
+    def time(self) -> float:
+        """Seconds since 1970, to read an HTTP date against."""
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+class Breaker:
+    """Leaves a server alone that does not answer at all.
+
+    Closed, everything passes. After `failures` transport failures in a row it opens and nothing passes for `cooldown`
+    seconds. Then it is half open: one request passes, and its outcome closes it or opens it again.
+    """
+
+    def __init__(self, failures: int, cooldown: float, clock: Clock) -> None:
+        self._failures, self._cooldown, self._clock = failures, cooldown, clock
+        self._lock = threading.Lock()
+        self._row = 0
+        self._until: float | None = None  # None: closed
+        self._probing = False
+        self._cause = ""
+
+    @property
+    def is_open(self) -> bool:
+        return self._until is not None
+
+    def enter(self) -> None:
+        """Raises:
+        Fault: it is open; kind `open`.
+        """
+        with self._lock:
+            if self._until is None:
+                return
+            left = self._until - self._clock.monotonic()
+            if left > 0 or self._probing:
+                raise Fault(
+                    "open", f"the server has not answered {self._row} times in a row and is left alone: {self._cause}"
+                )
+            self._probing = True
+
+    def leave(self, fault: Fault | None) -> None:
+        """Tell how an exchange that had entered ended."""
+        with self._lock:
+            self._probing = False
+            if fault is None or fault.kind != "transport":
+                self._row, self._until = 0, None
+                return
+            self._row += 1
+            self._cause = str(fault)
+            if self._failures and self._row >= self._failures:
+                self._until = self._clock.monotonic() + self._cooldown
+
+
+class Retrier:
+    """Runs attempts until one succeeds, the attempts or the time are used up, or another would be no use."""
+
+    def __init__(self, limits: Limits, clock: Clock, jitter: random.Random) -> None:
+        self._limits, self._clock, self._jitter = limits, clock, jitter
+        self.breaker = Breaker(limits.failures, limits.cooldown, clock)
+
+    def run(self, attempt: Callable[[float, int], Answer], where: str) -> Answer:
+        """The first answer.
+
+        Args:
+            attempt: one exchange, given the seconds that are left and how many came before it; raises Fault.
+            where: what the error calls the server.
+
+        Raises:
+            PolicyError: no attempt succeeded; the message holds the last cause in one line.
+        """
+        end = self._clock.monotonic() + self._limits.deadline
+        tried = 0
+        while True:
+            try:
+                return self._once(attempt, end - self._clock.monotonic(), tried)
+            except Fault as fault:
+                tried += fault.kind != "open"
+                if not fault.again:
+                    raise PolicyError(f"{where}: {fault}") from None
+                if tried > self._limits.retries:
+                    raise PolicyError(f"{where}: {fault} (tried {tried} times)") from None
+                wait = self._wait(fault, tried - 1)
+                if self._clock.monotonic() + wait >= end:
+                    raise PolicyError(
+                        f"{where}: {fault} (tried {tried} times; another wait of {wait:.1f} s would pass the deadline "
+                        f"of {self._limits.deadline:g} s)"
+                    ) from None
+                self._clock.sleep(wait)
+
+    def _once(self, attempt: Callable[[float, int], Answer], left: float, tried: int) -> Answer:
+        self.breaker.enter()
+        fault: Fault | None = Fault("transport", "interrupted")
+        try:
+            answer = attempt(left, tried)
+            fault = None
+            return answer
+        except Fault as known:
+            fault = known
+            raise
+        finally:
+            self.breaker.leave(fault)
+
+    def _wait(self, fault: Fault, number: int) -> float:
+        """Seconds to wait after the fault of attempt `number`, from 0."""
+        longest = min(self._limits.longest_wait, self._limits.backoff * 2.0 ** min(number, 30))
+        jitter = self._jitter.uniform(0, longest)
+        if fault.retry_after is None:
+            return jitter
+        # A little more than was asked for: clients turned away together must not come back together.
+        return min(fault.retry_after, self._limits.longest_wait) + min(jitter, self._limits.backoff)

@@ -1,0 +1,303 @@
+"""`FakeEndpoint`: the server, and how requests become answers, faults and counts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import socket
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Literal, Self, TypeAlias
+
+from vretrver.boxes import BoxFamily
+from vretrver.errors import InvalidInput
+from vretrver.testing import faults
+from vretrver.testing.agent import Agent, Relevance
+from vretrver.testing.counters import Counters
+from vretrver.testing.reading import BadRequest, Reading, read
+from vretrver.testing.serving import Latency, PrefixCache, text_tokens
+
+Mode: TypeAlias = Literal["ideal", "faulty", "gullible"]
+MAX_REQUEST = 256 * 2**20
+STOP = "</tool_call>"
+
+
+class FakeEndpoint:
+    """An OpenAI-compatible server on 127.0.0.1 with `/v1/chat/completions` and `/v1/models`; a context manager.
+
+    The same request gets the same answer, whatever else is asked at the same time; which attempt at it meets which
+    fault is seeded too.
+
+    Args:
+        relevance: query text, a candidate's text, its picture as sent or None -> how relevant it is. By default the
+            share of the query's words that the text holds.
+        mode: `ideal`; `faulty` plays faults; `gullible` obeys what a candidate's text tells it.
+        seed: of noise, looks and faults.
+        noise, position_bias, look_share, boxes: as `testing.agent.Agent`.
+        model: the name of the model it serves.
+        key: the API key it asks for; None asks for none.
+        latency: simulated; told in the header `X-Simulated-Seconds` and summed in the counters.
+        time_scale: how much of the latency is really slept; 0 sleeps nothing.
+        fault_share, kinds: how often a faulty endpoint plays a fault, and which (`testing.KINDS`).
+        retry_after: seconds in a 429's Retry-After.
+        hang: seconds a `timeout` keeps the client waiting.
+        reply: answers in the model's place, or gives None to leave it to the model.
+        keep: how many of the latest request bodies stay in `bodies`.
+
+    Raises:
+        InvalidInput: no such mode or kind of fault.
+    """
+
+    def __init__(
+        self,
+        relevance: Relevance | None = None,
+        *,
+        mode: Mode = "ideal",
+        seed: int = 0,
+        noise: float = 0.0,
+        position_bias: float = 0.0,
+        look_share: float = 0.5,
+        boxes: BoxFamily = "0-1000",
+        model: str = "fake",
+        key: str | None = None,
+        latency: Latency | None = None,
+        time_scale: float = 0.0,
+        fault_share: float = 0.3,
+        kinds: Sequence[str] = faults.KINDS,
+        retry_after: float = 1.0,
+        hang: float = 30.0,
+        reply: Callable[[Reading], str | None] | None = None,
+        keep: int = 64,
+    ) -> None:
+        strange = [kind for kind in kinds if kind not in faults.KINDS]
+        if mode not in ("ideal", "faulty", "gullible") or strange or not kinds:
+            raise InvalidInput(
+                f"unknown mode {mode!r} or kinds of fault {strange}; choose ideal, faulty or gullible, and from "
+                f"{', '.join(faults.KINDS)}"
+            )
+        self.model, self.mode, self.key = model, mode, key
+        self.fault_share, self.kinds, self.retry_after, self.hang = fault_share, tuple(kinds), retry_after, hang
+        self.latency, self.time_scale = latency or Latency(), time_scale
+        self.bodies: deque[bytes] = deque(maxlen=keep)
+        self._agent = Agent(
+            relevance or shared_words, seed, noise, position_bias, look_share, boxes, gullible=mode == "gullible"
+        )
+        self._seed, self._reply = seed, reply
+        self._cache = PrefixCache()
+        self._counters, self._faults, self._attempts = Counters(), Counter[str](), Counter[str]()
+        self._running = 0
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._server: _Server | None = None
+
+    @property
+    def url(self) -> str:
+        """The base URL, while it is running."""
+        assert self._server is not None, "the endpoint is not running; use it as a context manager"
+        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+
+    @property
+    def policy(self) -> str:
+        """What `load_policy` takes."""
+        return f"chat:{self.url}#{self.model}"
+
+    @property
+    def counters(self) -> Counters:
+        with self._lock:
+            return replace(self._counters, faults=dict(self._faults))
+
+    def start(self) -> Self:
+        self._closing.clear()
+        self._server = _Server(self)
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), name="fake-endpoint").start()
+        return self
+
+    def close(self) -> None:
+        """Stop; open connections are cut, requests in work are dropped."""
+        if self._server is not None:
+            self._closing.set()
+            self._server.stop()
+            self._server = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def _complete(self, handler: BaseHTTPRequestHandler, data: bytes) -> None:
+        """Answer one chat completion request, one way or another."""
+        with self._lock:
+            self.bodies.append(data)
+            self._running += 1
+            most = max(self._counters.concurrency, self._running)
+            self._counters = replace(self._counters, calls=self._counters.calls + 1, concurrency=most)
+        try:
+            self._answer(handler, data)
+        finally:
+            with self._lock:
+                self._running -= 1
+
+    def _answer(self, handler: BaseHTTPRequestHandler, data: bytes) -> None:
+        try:
+            reading = read(data)
+        except BadRequest as why:
+            faults.send(handler, 400, faults.error(str(why)))
+            return
+        if reading.body.get("model") != self.model:
+            faults.send(handler, 404, faults.error(f"the model {reading.body.get('model')!r} does not exist"))
+            return
+        try:
+            text = (self._reply(reading) if self._reply else None) or self._agent.text(reading)
+        except Exception as broken:  # the caller's relevance or reply: whoever asked hears of it
+            faults.send(handler, 500, faults.error(f"the fake's own function failed: {broken!r}"))
+            return
+        fault = self._fault(data)
+        if fault == faults.TIMEOUT:
+            self._closing.wait(self.hang)
+            handler.close_connection = True
+        elif fault is not None:
+            faults.PLAYS[fault](handler, json.dumps(self._choice(reading, text)).encode(), self.retry_after)
+        else:
+            self._send(handler, reading, text)
+
+    def _send(self, handler: BaseHTTPRequestHandler, reading: Reading, text: str) -> None:
+        prompt, completion = self._cache.take(reading), text_tokens(text)
+        seconds = self.latency.seconds(prompt.tokens - prompt.cached, completion)
+        self._closing.wait(seconds * self.time_scale)
+        with self._lock:
+            total = self._counters
+            self._counters = replace(
+                total,
+                answers=total.answers + 1,
+                prompt_tokens=total.prompt_tokens + prompt.tokens,
+                cached_tokens=total.cached_tokens + prompt.cached,
+                image_tokens=total.image_tokens + prompt.image_tokens,
+                completion_tokens=total.completion_tokens + completion,
+                images=total.images + prompt.images,
+                seconds=total.seconds + seconds,
+            )
+        usage = {
+            "prompt_tokens": prompt.tokens,
+            "completion_tokens": completion,
+            "total_tokens": prompt.tokens + completion,
+            "prompt_tokens_details": {"cached_tokens": prompt.cached, "image_tokens": prompt.image_tokens},
+        }
+        answer = {**self._choice(reading, text), "usage": usage}
+        faults.send(handler, 200, json.dumps(answer).encode(), {"X-Simulated-Seconds": f"{seconds:.6f}"})
+
+    def _choice(self, reading: Reading, text: str) -> dict[str, Any]:
+        message: dict[str, Any] = {"role": "assistant", "content": text}
+        reason = "stop"
+        stops = reading.body.get("stop") or []
+        if reading.native and STOP in text:
+            before, _tag, block = text.partition("<tool_call>")
+            call = json.loads(block.partition(STOP)[0])
+            function = {"name": call["name"], "arguments": json.dumps(call["arguments"])}
+            message = {
+                "role": "assistant",
+                "content": before or None,
+                "tool_calls": [{"id": "call00000", "type": "function", "function": function}],
+            }
+            reason = "tool_calls"
+        elif STOP in (stops if isinstance(stops, list) else [stops]):
+            message["content"] = text.partition(STOP)[0]
+        choice = {"index": 0, "message": message, "finish_reason": reason}
+        return {"id": "fake", "object": "chat.completion", "created": 0, "model": self.model, "choices": [choice]}
+
+    def _fault(self, data: bytes) -> str | None:
+        """The fault of this attempt at this request, if it meets one."""
+        if self.mode != "faulty":
+            return None
+        digest = hashlib.sha256(data).hexdigest()
+        with self._lock:
+            self._attempts[digest] += 1
+            draw = random.Random(f"{self._seed} {digest} {self._attempts[digest]}")  # noqa: S311
+            kind = draw.choice(self.kinds) if draw.random() < self.fault_share else None
+            if kind is not None:
+                self._faults[kind] += 1
+        return kind
+
+
+def shared_words(query: str, text: str, _image: bytes | None) -> float:
+    """The share of the query's words that a text holds."""
+    words = set(query.lower().split())
+    return len(words & set(text.lower().split())) / max(1, len(words))
+
+
+class _Server(ThreadingHTTPServer):
+    """Knows its open connections, so that it can stop without waiting for idle ones."""
+
+    daemon_threads = False  # they are joined when it stops
+    request_queue_size = 128
+
+    def __init__(self, endpoint: FakeEndpoint) -> None:
+        self.endpoint = endpoint
+        self.open: set[socket.socket] = set()
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    def stop(self) -> None:
+        self.shutdown()
+        for line in tuple(self.open):
+            with suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
+        self.server_close()
+
+    def handle_error(self, *_request: Any) -> None:
+        """A client that went away is its own affair."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = 2**16  # a response's head and body leave together
+    server: _Server
+
+    def setup(self) -> None:
+        self.server.open.add(self.request)
+        super().setup()
+
+    def finish(self) -> None:
+        with suppress(OSError):
+            super().finish()
+        self.server.open.discard(self.request)
+
+    def do_GET(self) -> None:
+        if not self._admitted():
+            return
+        if self.path != "/v1/models":
+            faults.send(self, 404, faults.error("there is nothing here"))
+            return
+        listed = {"object": "list", "data": [{"id": self.server.endpoint.model, "object": "model"}]}
+        faults.send(self, 200, json.dumps(listed).encode())
+
+    def do_POST(self) -> None:
+        length = self.headers.get("Content-Length", "")
+        if not length.isdigit() or int(length) > MAX_REQUEST:
+            self.close_connection = True
+            faults.send(self, 411, faults.error("a Content-Length is needed"))
+            return
+        data = self.rfile.read(int(length))
+        if not self._admitted():
+            return
+        if self.path != "/v1/chat/completions":
+            faults.send(self, 404, faults.error("there is nothing here"))
+            return
+        self.server.endpoint._complete(self, data)
+
+    def _admitted(self) -> bool:
+        key = self.server.endpoint.key
+        given = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        if key is None or given == key:
+            return True
+        # As real servers do, the error repeats what it was given: a client must not let that into its logs.
+        faults.send(self, 401, faults.error(f"incorrect API key provided: {given}"))
+        return False
+
+    def log_message(self, *_words: Any) -> None:
+        """Nothing: the counters say it."""
