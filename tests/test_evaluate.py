@@ -106,6 +106,17 @@ def test_a_second_run_asks_nothing_and_changes_no_byte(run: Run, tmp_path: Path)
     assert files(tmp_path / "run") == before
 
 
+def test_the_journal_names_its_configuration_and_every_call_its_window(run: Run, tmp_path: Path) -> None:
+    run(policy=ScriptedPolicy([LAST_FIRST]))
+    lines = [json.loads(line) for line in (tmp_path / "run/journal.jsonl").read_text().splitlines()]
+    assert lines[0] == {"config": json.loads((tmp_path / "run/config.json").read_text())["hash"]}
+    calls = [line["call"] for line in lines if "call" in line]
+    assert [(call["topic"], call["window"], call["turn"]) for call in calls] == [(f"q{at}", 0, 1) for at in range(10)]
+    (tmp_path / "run/config.json").unlink()
+    with pytest.raises(InvalidInput, match="journal of another configuration"):
+        run(policy=ScriptedPolicy([LAST_FIRST]), k=3)
+
+
 def test_another_configuration_is_refused_and_named(run: Run) -> None:
     run()
     with pytest.raises(InvalidInput, match="holds another run: k is 3, not 4; give this run a folder"):

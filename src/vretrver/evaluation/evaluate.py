@@ -20,8 +20,7 @@ from vretrver.datasets.missing import missing_pictures, without_missing
 from vretrver.embedders import Embedder, load_embedder
 from vretrver.errors import MissingPath
 from vretrver.evaluation.corruption import corrupted
-from vretrver.evaluation.folder import JOURNAL, claim, finish, made, write_text
-from vretrver.evaluation.journal import Journal
+from vretrver.evaluation.folder import claim, finish, made, opened, write_text
 from vretrver.evaluation.pools import cache_folder, pool_index, reader_of
 from vretrver.evaluation.recording import RecordedPolicy
 from vretrver.evaluation.runner import Runner
@@ -79,7 +78,7 @@ def evaluate(
     config = resolve(task, settings, model, agent, reads)
     claim(place, config)
     batches = settings.chosen(len(task.topics))
-    with Journal(place / JOURNAL) as journal:
+    with opened(place, config) as journal:
         recorded = None if agent is None else RecordedPolicy(agent, journal, journal.records)
         known = {record["at"] for record in journal.records if "outcome" in record}
         if any(at not in known for batch in batches for at in batch):

@@ -63,6 +63,23 @@ def claim(folder: Path, config: Mapping[str, Any]) -> None:
         )
 
 
+def opened(folder: Path, config: Mapping[str, Any]) -> Journal:
+    """The run's journal, held for writing; its first line names the configuration.
+
+    Raises:
+        InvalidInput: it is the journal of another configuration.
+        StorageError, RecordError: as `Journal`.
+    """
+    journal = Journal(folder / JOURNAL)
+    held = next((record["config"] for record in journal.records if "config" in record), None)
+    if held is None and not journal.records:
+        journal.append([{"config": config["hash"]}])
+    elif held not in (None, config["hash"]):
+        journal.close()
+        raise InvalidInput(f"{journal.path} is the journal of another configuration; give this run another folder")
+    return journal
+
+
 def finish(folder: Path) -> dict[str, Any]:
     """Write the files for readers; the same journal gives the same bytes, timing.json apart.
 
@@ -115,7 +132,7 @@ def merge(shards: Sequence[str | os.PathLike[str]], folder: str | os.PathLike[st
                 traces.write(file.read(end - start))
             records.append({"at": at, "traces_end": traces.tell(), "outcome": outcome})
     (place / JOURNAL).unlink(missing_ok=True)  # a merge that was cut off begins again
-    with Journal(place / JOURNAL) as journal:
+    with opened(place, configs[0]) as journal:
         journal.append(records)
     return finish(place)
 

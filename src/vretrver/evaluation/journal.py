@@ -68,6 +68,10 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let it go; another process may write."""
         self._file.close()
         self._lock.release()
 

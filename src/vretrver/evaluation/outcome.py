@@ -2,7 +2,8 @@
 
 A run folder holds
     config.json     everything that decides the result, with a hash, and the versions it ran under
-    journal.jsonl   append-only: policy calls and outcomes as they came; what a run that was cut off goes on from
+    journal.jsonl   append-only: the configuration's hash, then policy calls by topic and window, and outcomes, as they
+                    came; what a run that was cut off goes on from
     outcomes.jsonl  one `Outcome` a line, in the order of the topics
     metrics.json    see `vretrver.evaluation.summary`; no clock reading is in it, so a resumed run gives the same bytes
     timing.json     seconds per topic, measured
