@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -285,6 +286,10 @@ def test_another_systems_run_can_be_the_first_stage(run: Run, tmp_path: Path) ->
     outcomes = outcomes_of(tmp_path / "run")
     assert [one.coarse for one in outcomes[:3]] == [("d7", "d1"), ("d2",), ()]
     assert metrics["coarse"]["hit@1"] == 0.1
+    assert re.fullmatch(r"run:other\.trec@[0-9a-f]{12}", metrics["config"]["coarse"])
+    (tmp_path / "other.trec").write_text("q0 Q0 d1 1 9.5 other\n")
+    with pytest.raises(InvalidInput, match="holds another run: coarse is"):
+        run(coarse=f"run:{tmp_path / 'other.trec'}")
     (tmp_path / "wrong.trec").write_text("q0 Q0 nobody 1 9.5 other\n")
     with pytest.raises(InvalidInput, match="names 1 documents that the pool does not have, such as"):
         run("wrong", coarse=f"run:{tmp_path / 'wrong.trec'}")

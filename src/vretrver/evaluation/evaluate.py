@@ -6,6 +6,7 @@ It resolves what was asked for into a recorded configuration, makes the first st
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from dataclasses import replace
@@ -106,7 +107,7 @@ def resolve(task: Task, settings: Settings, embedder: Embedder, policy: Policy |
         "embedder": embedder.name,
         "fingerprint": embedder.fingerprint,
         "ocr": reads,
-        "coarse": "given" if task.given_order else settings.coarse,
+        "coarse": "given" if task.given_order else _coarse_named(settings.coarse),
         "policy": "none" if policy is None else policy.name,
         "policy_fingerprint": getattr(policy, "fingerprint", None),
         "planner": settings.planner,
@@ -144,6 +145,21 @@ def _present(task: Task, place: Path, allow_missing: bool) -> Task:
     _LOG.warning("%s; what needs them is left out", found)
     kept = without_missing(task, missing)
     return replace(kept, facts={**kept.facts, "missing_pictures": len(missing)})
+
+
+def _coarse_named(coarse: str) -> str:
+    """The first stage as it is recorded: a run by its name and content, wherever it lies.
+
+    Raises:
+        MissingPath: there is no such run.
+    """
+    if not coarse.startswith("run:"):
+        return coarse
+    path = Path(coarse.removeprefix("run:"))
+    if not path.is_file():
+        raise MissingPath(f"no such run: {path}; give a TREC run file, such as run:other.trec")
+    with path.open("rb") as file:
+        return f"run:{path.name}@{hashlib.file_digest(file, 'sha256').hexdigest()[:12]}"
 
 
 def _stage(task: Task, settings: Settings, model: Embedder, *, reads: bool, cache: Path, progress: bool) -> FirstStage:
