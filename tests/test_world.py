@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -20,7 +21,7 @@ from PIL import Image
 pytest.importorskip("fonticon_mdi7", reason="the icons of the extra [world]")
 
 from vretrver.datasets import load_task
-from vretrver.errors import InvalidInput, MissingPath, RecordError
+from vretrver.errors import InvalidInput, MissingPath, RecordError, StorageError
 from vretrver.world import KINDS, MODALITIES, SPLITS, Group, Scene, Truth, draw, generate, group, layout, topics, truth
 from vretrver.world.drawing import plate
 from vretrver.world.icons import ICONS, MARKS, OBJECTS, look_alikes, mask, owned, spoken
@@ -278,7 +279,8 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
         lines.write(json.dumps({"file": "000003-c0.jpg"}) + "\n")
     (cut / "000003-c0.99.part").write_bytes(b"half")
     assert make(cut, 6) == whole
-    assert make(cut, 2) == whole  # a smaller world leaves the larger one alone
+    (cut / "000001-q.jpg").unlink()
+    assert make(cut, 2) == whole  # what was lost is drawn again, and a smaller world leaves the larger one alone
 
 
 def test_other_settings_need_another_folder(tmp_path: Path) -> None:
@@ -289,6 +291,13 @@ def test_other_settings_need_another_folder(tmp_path: Path) -> None:
     (tmp_path / "world.json").write_text("{")
     with pytest.raises(RecordError, match=r"world\.json"):
         generate(tmp_path, 1, seed=3, **arguments)  # type: ignore[arg-type]
+    (tmp_path / "topics.jsonl").write_text(
+        '{"modality": "t->i", "candidates": ["../key.jpg"], "picture": null, "answer": 0}\n'
+    )
+    with pytest.raises(RecordError, match="key"):
+        topics(tmp_path)
+    with pytest.raises(StorageError, match=r"world\.json"):
+        generate(tmp_path / "world.json", 1)
     with pytest.raises(InvalidInput, match="at least 1"):
         generate(tmp_path / "none", 0)
     with pytest.raises(MissingPath, match="generate"):
@@ -309,3 +318,10 @@ def test_the_task_has_a_gallery_for_every_topic(tmp_path: Path) -> None:
     assert task.root is not None
     assert task.topics[5].query.images[0].path == str(task.root / "000005-q.jpg")
     assert task.facts["distractors"] == 1
+
+
+def test_the_code_of_the_docs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "world.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(block, {})

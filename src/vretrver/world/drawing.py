@@ -1,8 +1,8 @@
 """Pixels of a scene. `layout` has said where everything lies; here is only how it looks: paint, shadow, light, grain.
 
-The tag is drawn so that a thumbnail learns nothing: marks carry the same amount of ink whatever they show, and the
-plate's mottled paper varies as much, at a thumbnail's scale, as one mark differs from another. At full size the marks
-stand out by far.
+The tag is a hybrid image (Oliva, Torralba and Schyns, 2006), drawn so that a thumbnail learns nothing: of each mark
+only what is finer than a thumbnail's pixels is kept, and what is coarser is replaced by that of a plain spot, the same
+for every mark. The paper is mottled at that scale too. At full size the marks stand out by far.
 """
 
 from __future__ import annotations

@@ -13,22 +13,24 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from vretrver.errors import InvalidInput, MissingPath, RecordError
+from vretrver.errors import InvalidInput, MissingPath, RecordError, StorageError, VretrverError
 from vretrver.types import Box
 from vretrver.world.drawing import draw
 from vretrver.world.groups import MODALITIES, Group, group
 from vretrver.world.scenes import KINDS, VERSION, Scene, layout
 
 JPEG_QUALITY = 86
+_NAME = re.compile(r"\d{6,}-(q|c\d+)\.jpg")
 _SETTINGS, _TRUTH, _TOPICS = "world.json", "truth.jsonl", "topics.jsonl"
 
 
@@ -129,14 +131,14 @@ def generate(
     Raises:
         InvalidInput: an argument is not allowed, or the folder was made with other settings.
         MissingExtra: the icons are not installed: `pip install 'vretrver[world]'`.
+        StorageError: the folder cannot be written.
     """
-    from tqdm import tqdm
+    from filelock import FileLock
 
     if size < 1 or workers < 1:
         raise InvalidInput(f"a world needs a size and workers of at least 1, not {size} and {workers}")
     group(seed, split, 0, distractors, kinds=kinds, modalities=modalities)  # bad arguments make no folder
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     settings = {
         "seed": seed,
         "split": split,
@@ -144,22 +146,44 @@ def generate(
         "kinds": list(kinds),
         "modalities": list(modalities),
     }
-    _settle(folder, {"version": VERSION, **settings})
-    done = _mend(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "world.lock"):  # two runs that share a folder: the second finds the first one's work
+            _settle(folder, {"version": VERSION, **settings})
+            _draw_missing(folder, settings, size, workers, progress)
+    except VretrverError:
+        raise
+    except OSError as fault:
+        raise StorageError(f"cannot write the world in {folder}: {fault}") from fault
+    return folder
+
+
+def _draw_missing(folder: Path, settings: Mapping[str, Any], size: int, workers: int, progress: bool) -> None:
+    from tqdm import tqdm
+
+    questions = _mend(folder)
     write = partial(_write, folder, settings)
+    for index, question in enumerate(questions[:size]):
+        if not all((folder / file).exists() for file in _files(question)):
+            write(index)
     with (
-        _appending(folder / _TRUTH) as truths,
-        _appending(folder / _TOPICS) as questions,
+        open(folder / _TRUTH, "a", encoding="utf-8") as truths,
+        open(folder / _TOPICS, "a", encoding="utf-8") as asked,
         _mapping(workers) as mapping,
-        tqdm(total=size, initial=min(done, size), unit="group", desc=f"world/{split}", disable=not progress) as bar,
+        tqdm(
+            total=size,
+            initial=min(len(questions), size),
+            unit="group",
+            desc=f"world/{settings['split']}",
+            disable=not progress,
+        ) as bar,
     ):
-        for pictures, question in mapping(write, range(done, size)):
+        for pictures, question in mapping(write, range(len(questions), size)):
             truths.write("".join(json.dumps(one) + "\n" for one in pictures))
             truths.flush()
-            questions.write(json.dumps(question) + "\n")
-            questions.flush()
+            asked.write(json.dumps(question) + "\n")
+            asked.flush()
             bar.update()
-    return folder
 
 
 def truth(folder: str | os.PathLike[str]) -> dict[str, Truth]:
@@ -177,7 +201,7 @@ def topics(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
     Raises:
         MissingPath, RecordError: as `truth`.
     """
-    return list(_records(Path(folder) / _TOPICS))
+    return [_checked(record) for record in _records(Path(folder) / _TOPICS)]
 
 
 def _write(folder: Path, settings: Mapping[str, Any], index: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -232,9 +256,9 @@ def _settle(folder: Path, settings: dict[str, Any]) -> None:
         )
 
 
-def _mend(folder: Path) -> int:
-    """Cut both listings back to whole groups, as a kill may have left a part of one; how many groups are whole."""
-    questions = _whole_lines(folder / _TOPICS)
+def _mend(folder: Path) -> list[dict[str, Any]]:
+    """Cut both listings back to whole groups, as a kill may have left a part of one; the whole ones' questions."""
+    questions = [_checked(question) for question in _whole_lines(folder / _TOPICS)]
     files = {file for question in questions for file in _files(question)}
     truths = [one for one in _whole_lines(folder / _TRUTH) if one.get("file") in files]
     for name, records in ((_TOPICS, questions), (_TRUTH, truths)):
@@ -243,7 +267,19 @@ def _mend(folder: Path) -> int:
         part.replace(folder / name)
     for stray in folder.glob("*-*.part"):
         stray.unlink(missing_ok=True)
-    return len(questions)
+    return questions
+
+
+def _checked(question: dict[str, Any]) -> dict[str, Any]:
+    """The question, if it names no file but those of its folder."""
+    try:
+        if all(_NAME.fullmatch(file) for file in _files(question)) and question["answer"] in range(
+            len(question["candidates"])
+        ):
+            return question
+    except (KeyError, TypeError):
+        pass
+    raise RecordError(f"this question of the world does not parse: {str(question)[:200]}")
 
 
 def _files(question: Mapping[str, Any]) -> list[str]:
@@ -257,9 +293,12 @@ def _whole_lines(path: Path) -> list[dict[str, Any]]:
     whole: list[dict[str, Any]] = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
-            whole.append(json.loads(line))
+            record = json.loads(line)
         except ValueError:
             break
+        if not isinstance(record, dict):
+            break
+        whole.append(record)
     return whole
 
 
@@ -274,16 +313,11 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
                 raise RecordError(f"{path}, line {number}: {fault}") from fault
 
 
-def _appending(path: Path) -> Any:
-    return open(path, "a", encoding="utf-8")
-
-
 @contextmanager
 def _mapping(workers: int) -> Iterator[Any]:
     """`map` here, or over processes: in order either way. Spawned, so that no thread's lock is copied."""
     if workers == 1:
-        with nullcontext():
-            yield map
+        yield map
         return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         yield partial(pool.map, chunksize=4)

@@ -170,12 +170,6 @@ def extent(icon: str) -> tuple[float, float]:
 
 
 @cache
-def coverage(icon: str) -> float:
-    """Share of the square em that is ink, 0..1."""
-    return float(np.asarray(mask(icon, 96), np.float64).sum() / 255 / 96**2)
-
-
-@cache
 def coarse_shape(icon: str) -> NDArray[np.float64]:
     """What is left of the shape when its em is three pixels wide, scaled to unit mass: shape (9,)."""
     canvas = Image.new("L", (96, 96))
