@@ -4,16 +4,20 @@ A folder from `build` holds what a published checkpoint holds, under the same na
 a byte-level BPE with the Qwen special tokens, the image processor's and the video processor's settings, a chat template
 in ChatML. So the stock auto classes load it wherever torchvision is installed, and `local:` everywhere.
 
-`teach` makes such a model say given texts after given prompts.
+`teach` makes such a model say given texts after given prompts, by heart, in seconds.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from vretrver.messages import Message
+from vretrver.policies.local.loading import load_processor
+from vretrver.policies.local.prompts import PromptWriter
 from vretrver.protocol import system_prompt
 from vretrver.tools import default_toolbox
 
@@ -84,15 +88,14 @@ def build(
     return str(folder)
 
 
-def teach(folder: str, dialogues: Sequence[dict[str, Any]], *, steps: int = 300, rate: float = 3e-3) -> float:
-    """Train the model in `folder` until it says the dialogues by heart, and write it back.
+def teach(folder: str, lessons: Sequence[Sequence[Message]], *, steps: int = 200, rate: float = 5e-3) -> float:
+    """Train the model in `folder` until it says the lessons' assistant messages by heart, and write it back.
 
     Args:
-        dialogues: processor outputs (`input_ids`, `pixel_values`, ...) of one row each, with `labels`: the token ids
-            to be said, -100 elsewhere.
+        lessons: conversations; what an assistant says in them is learnt, each given all that stands before it.
 
     Returns:
-        The last step's loss, the mean over the dialogues.
+        The last step's loss, the mean over the lessons.
     """
     import torch
     from transformers import AutoModelForImageTextToText
@@ -100,22 +103,45 @@ def teach(folder: str, dialogues: Sequence[dict[str, Any]], *, steps: int = 300,
     torch.set_num_threads(1)
     torch.manual_seed(0)
     model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).train()
+    writer = PromptWriter(load_processor(folder, model.config), folder)
+    batches = [lesson_inputs(writer, lesson) for lesson in lessons]
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.0)
-    loss = 0.0
+    loss = math.inf
     for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = rate * min(1.0, (step + 1) / 10, (steps - step) / (steps / 2))
-        losses = [model(**dialogue).loss for dialogue in dialogues]
-        total = torch.stack(losses).mean()
+        optimizer.param_groups[0]["lr"] = rate * min(1.0, (step + 1) / 10, (steps - step) / (steps / 2))
+        total = torch.stack([model(**batch).loss for batch in batches]).mean()
         optimizer.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        loss = float(total)
+        loss = total.item()
         if loss < 0.003:
             break
     model.eval().save_pretrained(folder)
     return loss
+
+
+def lesson_inputs(writer: PromptWriter, lesson: Sequence[Message]) -> dict[str, Any]:
+    """Model inputs of one row, with `labels` that are -100 wherever the assistant is not speaking."""
+    import torch
+
+    turns = [at for at, message in enumerate(lesson) if message.role == "assistant"]
+    inputs = dict(writer.inputs([writer.prompt(lesson[: turns[-1]])]))
+    ids = inputs["input_ids"][0].tolist()
+    labels = [-100] * len(ids)
+    for at in turns:
+        before = writer.inputs([writer.prompt(lesson[:at])])["input_ids"][0].tolist()
+        said = writer.tokenizer(lesson[at].text + "<|im_end|>").input_ids
+        if at == turns[-1]:
+            ids, labels = ids + said, labels + said
+        assert ids[: len(before) + len(said)] == before + said, "a later prompt does not continue an earlier one"
+        labels[len(before) : len(before) + len(said)] = said
+    inputs["input_ids"], inputs["labels"] = torch.tensor([ids]), torch.tensor([labels])
+    inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+    kinds = inputs["mm_token_type_ids"]
+    new = len(ids) - kinds.shape[1]
+    inputs["mm_token_type_ids"] = torch.cat([kinds, torch.zeros((1, new), dtype=kinds.dtype)], dim=1)
+    return inputs
 
 
 def _tokenizer(texts: Sequence[str], vocabulary: int, template: str | None) -> Any:

@@ -18,7 +18,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from vretrver.boxes import BoxFamily, box_family
-from vretrver.errors import InvalidInput
+from vretrver.errors import InvalidInput, PolicyError
 from vretrver.messages import Completion, Conversation
 from vretrver.policies.local.generation import Generator, is_out_of_memory
 from vretrver.policies.local.loading import Loaded, load
@@ -159,8 +159,10 @@ class LocalPolicy:
             try:
                 completions = self._generator.generate([prompt for _at, prompt in now])
             except (RuntimeError, MemoryError) as fault:
-                if len(now) == 1 or not is_out_of_memory(fault):
+                if not is_out_of_memory(fault):
                     raise
+                if len(now) == 1:
+                    raise PolicyError(f"{self.name}: one conversation alone does not fit into memory") from fault
                 completions = []
             if completions:
                 for (at, _prompt), completion in zip(now, completions, strict=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,7 +123,9 @@ def _with_adapter(model: Any, adapter: str) -> Any:
         from peft import PeftModel
     except ImportError as missing:
         raise MissingExtra(f"the adapter {adapter!r}", "local") from missing
-    return PeftModel.from_pretrained(model, adapter, local_files_only=True).merge_and_unload()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # one library about another's old name
+        return PeftModel.from_pretrained(model, adapter, local_files_only=True).merge_and_unload()
 
 
 def _base_and_adapter(name: str, adapter: str | None) -> tuple[str, str | None]:
