@@ -41,7 +41,7 @@ class Agent:
         noise: standard deviation of what is added to a relevance, drawn for each window and candidate; halved for a
             candidate whose picture a tool has shown.
         position_bias: what the first candidate of a window gains over the last.
-        look_share: share of windows in which it calls a tool first; half of those call another.
+        look_share: probability of a tool call in each turn that allows one; with 1, every window is looked at twice.
         boxes: the coordinates in which it writes boxes.
         gullible: whether it obeys instructions that stand in a candidate's text.
     """
@@ -84,8 +84,8 @@ class Agent:
     def _call(self, reading: Reading, order: list[int]) -> ToolCall | None:
         shown = [item for at in order if (item := reading.candidates[at]).number is not None]
         window = "\n".join(_digest(item) for item in reading.candidates)
-        share = self.look_share if reading.turn == 0 else 0.5
-        if not shown or not reading.may_call or self._draw("look", window, str(reading.turn)).random() >= share:
+        draw = self._draw("look", window, str(reading.turn)).random()
+        if not shown or not reading.may_call or draw >= self.look_share:
             return None
         if reading.turn == 0:
             return ToolCall("select_images", {"target_images": sorted(item.number or 0 for item in shown[:2])})

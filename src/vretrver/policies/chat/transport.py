@@ -86,10 +86,15 @@ class Transport:
         self._running.add(exchange)
         try:
             with exchange:
-                return self._answer(method, path, body, min(seconds, self._limits.read))
+                reply = self._answer(method, path, body, min(seconds, self._limits.read))
+            exchange.in_time()  # cut off in its headers, a response looks like a whole one
+            return reply
+        except Fault:
+            exchange.in_time()
+            raise
         except _BROKEN as broken:
-            why = f"no answer within {seconds:.1f} s" if exchange.late else _why(broken)
-            raise Fault("transport", self._address.redacted(why)) from None
+            exchange.in_time()
+            raise Fault("transport", self._address.redacted(_why(broken))) from None
         finally:
             self._running.discard(exchange)
             self._room.release()
@@ -161,7 +166,8 @@ class _Exchange:
     here = threading.local()
 
     def __init__(self, seconds: float) -> None:
-        self.late = False
+        self._seconds = seconds
+        self._late = False
         self._over = False
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
@@ -182,13 +188,21 @@ class _Exchange:
     def watch(self, line: socket.socket | None) -> None:
         with self._lock:
             self._socket = line
-            if self.late:
+            if self._late:
                 self._shut()
 
+    def in_time(self) -> None:
+        """Raises:
+        Fault: the exchange was cut off.
+        """
+        if self._late:
+            raise Fault("transport", f"no answer within {self._seconds:.1f} s") from None
+
     def cut(self) -> None:
+        """End it now, unless it is over."""
         with self._lock:
             if not self._over:
-                self.late = True
+                self._late = True
                 self._shut()
 
     def _shut(self) -> None:
