@@ -23,7 +23,7 @@ from vretrver.protocol import Wire
 from vretrver.reranker import Reranker
 from vretrver.testing import FakeEndpoint, Reading
 from vretrver.trace import Ranking, StopReason
-from vretrver.types import Document, Query, Window
+from vretrver.types import Document, ImageRef, Query, Window
 
 Paint = Callable[..., str]
 SECRET = "sk-a-very-secret-key"
@@ -45,7 +45,7 @@ def tiles(paint: Paint) -> list[Document]:
     """24 tiles; every third has no picture."""
     colours = [f"#{at * 10:02x}8040" for at in range(24)]
     return [
-        Document(f"d{at}", f"tile {at}", None if at % 3 == 0 else paint(f"{at}.png", colours[at], (320, 240)))
+        Document(f"d{at}", f"tile {at}", None if at % 3 == 0 else ImageRef(paint(f"{at}.png", colours[at], (320, 240))))
         for at in range(24)
     ]
 
@@ -200,7 +200,7 @@ def test_a_whole_batch_that_is_asked_again_tries_only_what_failed() -> None:
 def test_a_damaged_picture_leaves_the_others_alone(endpoint: FakeEndpoint, tiles: list[Document], paint: Paint) -> None:
     path = Path(paint("broken.jpg", "red", (400, 300)))
     path.write_bytes(path.read_bytes()[:400])
-    broken = [*tiles[:5], Document("broken", "tile 99", str(path))]
+    broken = [*tiles[:5], Document("broken", "tile 99", ImageRef(str(path)))]
     policy = ChatPolicy.load(endpoint.policy)
     whole, damaged = Reranker(policy, max_tool_turns=0).rerank_many(["a tile", "a tile"], [tiles[:6], broken])
     assert whole.ids[0] == "d5" and damaged.ids[0] == "broken"

@@ -27,7 +27,7 @@ from vretrver.policies.chat.transport import MAX_BODY
 from vretrver.reranker import Reranker
 from vretrver.testing import KINDS, FakeClock, FakeEndpoint
 from vretrver.trace import Ranking, StopReason
-from vretrver.types import Document, Query, Window
+from vretrver.types import Document, ImageRef, Query, Window
 
 Paint = Callable[..., str]
 QUICK = Limits(backoff=0.001, longest_wait=0.01, retries=2, read=5, deadline=10)
@@ -52,7 +52,7 @@ def policy_for(server: RawServer | FakeEndpoint, limits: Limits = QUICK, clock: 
 def lists(paint: Paint) -> list[list[Document]]:
     """Ten lists of eight tiles in ten orders, half of the tiles with pictures."""
     pictures = [paint(f"{at}.png", f"#{at * 20:02x}4080", (120, 90)) for at in range(4)]
-    tiles = [Document(f"d{at}", f"tile {at}", pictures[at] if at < 4 else None) for at in range(8)]
+    tiles = [Document(f"d{at}", f"tile {at}", ImageRef(pictures[at]) if at < 4 else None) for at in range(8)]
     return [random.Random(seed).sample(tiles, 8) for seed in range(10)]
 
 

@@ -20,7 +20,7 @@ from vretrver.policies.chat.kept import Kept
 from vretrver.policies.chat.pictures import Pictures
 from vretrver.policies.chat.request import Request, RequestWriter
 from vretrver.policies.chat.response import Answer, read_answer
-from vretrver.policies.chat.retrying import Clock, Limits, Retrier
+from vretrver.policies.chat.retrying import Clock, Limits, Retrier, SystemClock
 from vretrver.policies.chat.transport import Reply, Transport
 from vretrver.policies.chat.usage import ChatUsage, Counter
 from vretrver.protocol import Wire
@@ -81,7 +81,7 @@ class ChatPolicy:
         self._options = _options(model, tools, temperature, max_tokens, extra)
         if cache is not None and temperature > 0:
             raise InvalidInput(f"a cache would give every sample at temperature {temperature} the same text; drop one")
-        clock = Clock() if clock is None else clock
+        clock = SystemClock() if clock is None else clock
         self._tools = tools
         self._pictures = Pictures(quality)
         self._writer = RequestWriter(self._options, self._pictures, tools, self._address.base)

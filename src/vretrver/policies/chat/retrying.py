@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from vretrver.errors import InvalidInput, PolicyError
 from vretrver.policies.chat.faults import Fault
@@ -63,15 +63,27 @@ class Limits:
             )
 
 
-class Clock:
-    """The time, for whoever waits. A test passes one that does not."""
+class Clock(Protocol):
+    """The time, for whoever waits. `testing.FakeClock` waits for nobody."""
 
     def monotonic(self) -> float:
         """Seconds that never go back."""
-        return time.monotonic()
+        ...
 
     def time(self) -> float:
         """Seconds since 1970, to read an HTTP date against."""
+        ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def time(self) -> float:
         return time.time()
 
     def sleep(self, seconds: float) -> None:

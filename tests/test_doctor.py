@@ -1,0 +1,143 @@
+"""The doctor on sound, odd, broken and absent servers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from raw_server import RawServer, response
+from vretrver.boxes import BoxFamily
+from vretrver.errors import InvalidInput
+from vretrver.images import image_size, open_image
+from vretrver.policies.chat import ChatPolicy, Limits, Report, doctor
+from vretrver.policies.chat.doctor import painted
+from vretrver.testing import FakeEndpoint, Reading
+
+QUICK = Limits(backoff=0.001, longest_wait=0.01, retries=1, read=5, deadline=5)
+
+
+def examined(endpoint: FakeEndpoint | RawServer, **options: Any) -> Report:
+    model = endpoint.model if isinstance(endpoint, FakeEndpoint) else "m"
+    return doctor(ChatPolicy(endpoint.url, model, limits=QUICK, environment={}, **options))
+
+
+def verdicts(report: Report) -> dict[str, str]:
+    return {check.name: check.verdict for check in report.checks}
+
+
+ALL = ("reachable", "model", "images", "protocol", "boxes", "latency")
+
+
+@pytest.mark.parametrize("tools", ["text", "native"])
+def test_a_sound_server_passes(tools: str) -> None:
+    with FakeEndpoint() as endpoint:
+        report = examined(endpoint, tools=tools)
+    assert verdicts(report) == dict.fromkeys(ALL, "ok") and report.ok
+    assert not any(check.advice for check in report.checks)
+    assert report.to_record()["ok"] is True and len(str(report).splitlines()) == 7
+
+
+@pytest.mark.parametrize(
+    ("speaks", "reads", "verdict"),
+    [
+        ("0-1000", "0-1000", "ok"),
+        ("qwen2.5-vl", "qwen2.5-vl", "ok"),
+        ("qwen2.5-vl", "0-1000", "warning"),
+        ("0-1000", "qwen2.5-vl", "warning"),
+        ("released", "released", "warning"),  # such a model writes pixels as shown: the released tool misreads them
+    ],
+)
+def test_it_tells_which_boxes_a_model_writes(speaks: BoxFamily, reads: BoxFamily, verdict: str) -> None:
+    with FakeEndpoint(boxes=speaks) as endpoint:
+        report = examined(endpoint, boxes=reads)
+    check = report.checks[4]
+    assert check.verdict == verdict, check
+    if verdict == "warning":
+        spoken = "qwen2.5-vl" if speaks == "released" else speaks
+        assert check.advice.startswith(f"use {spoken}") and f"{spoken}, but the policy reads {reads}" in check.found
+
+
+def test_fractions_are_read_by_every_family() -> None:
+    def reply(reading: Reading) -> str | None:
+        return "[0.65, 0.6, 0.85, 0.867]" if "bounding box" in reading.text else None
+
+    with FakeEndpoint(reply=reply) as endpoint:
+        assert "fractions" in examined(endpoint).checks[4].found
+
+
+@pytest.mark.parametrize("said", ["1", "2", "I cannot see images.", "Both 1 and 2."])
+def test_a_blind_model_is_found_out(said: str) -> None:
+    with FakeEndpoint(reply=lambda _reading: said) as endpoint:
+        report = examined(endpoint)
+    found = verdicts(report)
+    assert (found["images"], found["protocol"], found["boxes"]) == ("failed", "failed", "warning")
+    assert not report.ok and "vision model" in report.checks[2].advice
+
+
+def test_calls_and_boxes_that_are_wrong() -> None:
+    call = '<tool_call>{"name": "crop_image", "arguments": {"bbox_2d": [1, 2], "target_image": 1}}</tool_call>'
+    with FakeEndpoint(reply=lambda reading: call if "Candidates:" in reading.text else None) as endpoint:
+        report = examined(endpoint)
+    assert report.checks[3].verdict == "warning" and "a tool call that is refused" in report.checks[3].found
+    assert report.checks[2].verdict == report.checks[4].verdict == "ok"
+    with FakeEndpoint(reply=lambda _reading: "[10, 10, 20, 20]") as endpoint:
+        assert "lies on the square in no family" in examined(endpoint).checks[4].found
+
+
+def test_a_model_that_is_not_there() -> None:
+    with FakeEndpoint(model="other") as endpoint:
+        report = doctor(ChatPolicy(endpoint.url, "mine", limits=QUICK, environment={}))
+    found = verdicts(report)
+    assert found["model"] == "warning" and "mine is not listed; there is other" in report.checks[1].found
+    assert found["images"] == "failed" and "check the model's name" in report.checks[2].advice
+
+
+def test_no_server_no_exception() -> None:
+    with FakeEndpoint() as endpoint:
+        name = endpoint.policy
+    report = doctor(name)
+    assert verdicts(report) == {"reachable": "failed"} | dict.fromkeys(ALL[1:], "skipped")
+    assert "check that the server runs" in report.checks[0].advice and not report.ok
+    with pytest.raises(InvalidInput):
+        doctor("chat:nowhere")
+
+
+@pytest.mark.parametrize(
+    ("server", "advice"),
+    [
+        (response(b"<html>", "200 OK", "Content-Type: text/html"), "usually in /v1"),
+        (response(b"[]"), "usually in /v1"),
+        (response(b"", "401 Unauthorized"), "VRETRVER_API_KEY"),
+        (response(b"", "500 Internal Server Error"), "server's log"),
+        (b"garbage", "check that the server runs"),
+        (b"", "check that the server runs"),
+    ],
+)
+def test_a_server_of_another_kind(server: bytes, advice: str) -> None:
+    with RawServer(server) as running:
+        report = examined(running)
+    assert report.checks[0].verdict == "failed" and advice in report.checks[0].advice, report.checks[0]
+
+
+def test_a_server_without_a_list_of_models() -> None:
+    with RawServer(response(b"{}", "404 Not Found")) as running:
+        report = examined(running)
+    assert verdicts(report) | {"boxes": "", "images": "", "protocol": ""} == {
+        "reachable": "ok", "model": "warning", "images": "", "protocol": "", "boxes": "", "latency": "skipped",
+    }  # fmt: skip
+    with RawServer(response(b'{"data": 7}')) as running:
+        assert "there is nothing" in examined(running).checks[1].found
+
+
+def test_a_faulty_server_still_gets_its_report() -> None:
+    with FakeEndpoint(mode="faulty", fault_share=0.9, hang=0.01, retry_after=0.001) as endpoint:
+        assert [check.name for check in examined(endpoint).checks] == list(ALL)
+
+
+def test_pictures_painted_by_hand_are_pictures() -> None:
+    ref = painted((30, 20), (230, 10, 10), (5, 4, 9, 8), (0, 160, 0))
+    assert image_size(ref) == (30, 20)
+    picture = open_image(ref)
+    assert picture.getpixel((4, 4)) == picture.getpixel((9, 7)) == (230, 10, 10)
+    assert picture.getpixel((5, 4)) == picture.getpixel((8, 7)) == (0, 160, 0)
