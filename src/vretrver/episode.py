@@ -163,6 +163,7 @@ class Episode:
             self._error = f"tool {call.name} failed: {type(fault).__name__}: {fault}"
             observation = refused("The tool failed. Go on without it.")
         self._answered[key] = observation
+        self.gallery = self.gallery.after(observation)
         return observation
 
     def _note_relevance(self, relevance: tuple[float, ...] | None) -> None:

@@ -8,7 +8,7 @@ with `ToolError`; its message is what the model hears.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 from vretrver.boxes import BoxFamily, to_original
@@ -24,7 +24,7 @@ class Picture:
     """One numbered picture of a window.
 
     Args:
-        view: the whole picture at the size at which the window shows it.
+        view: the whole picture at the size at which it was last shown whole, first of all in the window.
         size: width and height of the original in pixels.
         candidate: 0-based position of its candidate in the window; None for a picture of the query.
     """
@@ -66,6 +66,18 @@ class Gallery:
             "Invalid target_images indices. Each index should be an integer equal to 0 for the query image or between "
             f"1 and the number of candidate images ({self.candidate_images}) for candidate images."
         )
+
+    def after(self, observation: Observation) -> Gallery:
+        """The gallery once the model has read an observation: a picture shown whole again is measured by that view."""
+        whole = {
+            part.index: replace(known, view=part.view)
+            for part in observation.parts
+            if isinstance(part, ImagePart)
+            and part.view.box is None
+            and (known := self.pictures.get(part.index)) is not None
+            and known.view.image == part.view.image
+        }
+        return replace(self, pictures={**self.pictures, **whole}) if whole else self
 
     def pixels(self, picture: Picture, values: Sequence[float]) -> tuple[float, float, float, float]:
         """Pixels of the picture's original, from four numbers in the model's own family of coordinates."""
