@@ -20,6 +20,7 @@ from vretrver.messages import Completion, Conversation, ImagePart, Message, Text
 from vretrver.policies import Policy, load_policy
 from vretrver.policies.local import LocalPolicy, default_boxes
 from vretrver.policies.local.loading import Loaded, load, load_processor
+from vretrver.policies.local.pictures import Pictures
 from vretrver.policies.local.prompts import PromptWriter, control_tokens
 from vretrver.policies.scripted import ScriptedPolicy
 from vretrver.protocol import Wire, render_answer, render_tool_call
@@ -105,6 +106,8 @@ def test_the_stock_classes_load_the_tiny_models(folders: dict[str, str], family:
         ("Qwen/Qwen2.5-VL-7B-Instruct", "qwen2_5_vl", "qwen2.5-vl"),
         ("V-Retrver/V-Retrver-7B", "qwen2_5_vl", "released"),
         ("/models/v-retrver-rft-7b", "qwen2_5_vl", "released"),
+        ("/cache/models--V-Retrver--V-Retrver-SFT-7B/snapshots/0f3", "qwen2_5_vl", "released"),
+        ("/home/me/vretrver/models/mine", "qwen2_5_vl", "qwen2.5-vl"),
         ("Qwen/Qwen2-VL-2B-Instruct", "qwen2_vl", "0-1000"),
         ("Qwen/Qwen3-VL-4B-Instruct", "qwen3_vl", "0-1000"),
         ("other", "internvl", "0-1000"),
@@ -245,6 +248,23 @@ def test_pixels_are_those_of_the_view(folders: dict[str, str], tmp_path: Path) -
     for box, value in [((0, 0, 56, 56), -1.0), ((56, 0, 112, 56), 1.0)]:
         messages = talk(("system", "x"), ("user", View(ref, 56, 56, box))).messages
         assert set(writer.inputs([writer.prompt(messages)])["pixel_values"].unique().tolist()) == {value}
+
+
+def test_a_picture_is_decoded_once_and_again_when_it_has_changed(paint: Paint) -> None:
+    pictures = Pictures(room=2 * 56 * 56)
+    red, blue = (View(ImageRef(paint(f"{name}.png", name)), 56, 56) for name in ("red", "blue"))
+    assert pictures.picture(red) is pictures.picture(red) and pictures.rendered == 1
+    assert pictures.picture(red).getpixel((0, 0)) == (255, 0, 0)
+    paint("red.png", "lime", (99, 99))
+    assert pictures.picture(red).getpixel((0, 0)) == (0, 255, 0) and pictures.rendered == 2
+    pictures.picture(blue)
+    pictures.picture(red)
+    assert pictures.rendered == 3
+    pictures.picture(View(red.image, 28, 56, (0, 0, 9, 9)))  # there is room for two: blue goes
+    pictures.picture(red)
+    assert pictures.rendered == 4
+    pictures.picture(blue)
+    assert pictures.rendered == 5
 
 
 def test_control_tokens_in_a_text_are_no_control_tokens(folders: dict[str, str], paint: Paint) -> None:

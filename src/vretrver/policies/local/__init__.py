@@ -12,6 +12,7 @@ A server does that better (`chat:`).
 from __future__ import annotations
 
 import math
+import re
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -32,6 +33,7 @@ MAX_NEW_TOKENS = 2048
 
 # The families whose convention is published; what is not named here is taken for thousandths, as most models are.
 _BOXES: dict[str, BoxFamily] = {"qwen2_5_vl": "qwen2.5-vl"}
+_RELEASED = re.compile(r"v-?retrver-(?:[a-z]+-)?7b", re.IGNORECASE)  # V-Retrver-7B, -SFT-7B, -RFT-7B
 
 
 class LocalPolicy:
@@ -178,7 +180,7 @@ def default_boxes(name: str, model_type: str) -> BoxFamily:
 
     The released checkpoints are Qwen2.5-VL by their configuration, so they are told by their name.
     """
-    if "v-retrver" in name.lower():
+    if _RELEASED.search(name):
         return "released"
     return _BOXES.get(model_type, "0-1000")
 

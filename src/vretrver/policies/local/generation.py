@@ -31,7 +31,7 @@ class Generator:
         self._max_new_tokens, self._temperature, self._seed = max_new_tokens, temperature, seed
         self._ends = _end_tokens(model, self._tokenizer)
         self._limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-        # The defaults of a fresh configuration and nothing of the publisher's. An adapter around a model hides the model.
+        # The defaults of a fresh configuration, nothing of the publisher's. An adapter around a model hides the model.
         inner = model.get_base_model() if hasattr(model, "get_base_model") else model
         inner.generation_config = GenerationConfig(
             do_sample=False,

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vretrver.errors import InvalidInput, PolicyError
-from vretrver.images import render
 from vretrver.messages import ImagePart, Message, TextPart, View
+from vretrver.policies.local.pictures import Pictures
 
 # Some tokenizers count these among their special tokens; they are the protocol's, and stay as they are.
 PROTOCOL = frozenset(
@@ -38,6 +38,7 @@ class PromptWriter:
     def __init__(self, processor: Any, name: str) -> None:
         self.processor = processor
         self.tokenizer = processor.tokenizer
+        self.pictures = Pictures()
         self._name = name
         self.control = control_tokens(processor)
         longest = sorted(self.control, key=lambda token: (-len(token), token))
@@ -57,7 +58,7 @@ class PromptWriter:
             MissingPath, ImageError: a picture cannot be decoded.
             PolicyError: the processor cannot read a prompt.
         """
-        pictures = [[render(view) for view in prompt.views] for prompt in prompts]
+        pictures = [[self.pictures.picture(view) for view in prompt.views] for prompt in prompts]
         texts = [prompt.text for prompt in prompts]
         bos = self.tokenizer.bos_token
         options: dict[str, Any] = {"padding": True, "return_tensors": "pt"}
