@@ -63,6 +63,7 @@ def _command(name: str) -> Callable[[Namespace], int]:
         "teach": searching.teach,
         "view": searching.view,
         "info": searching.info,
+        "doctor": searching.doctor,
         "eval": evaluating.evaluate,
         "merge": evaluating.merge,
         "report": evaluating.report,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from vretrver.cli.parsing import Commands, command, positive
+from vretrver.cli.parsing import POLICIES, Commands, command, positive
 
 _DATASETS = """\
 DATASET is one of
@@ -63,7 +63,7 @@ def _add_stages(group: Any) -> None:
         metavar="STAGE",
         help="first stage: hybrid (default: vector, words, print, colour), vector, bm25, or run:FILE (a TREC run)",
     )
-    group.add_argument("--policy", default="evidence", help="evidence (default), cross-encoder:MODEL, or none")
+    group.add_argument("--policy", default="evidence", help=POLICIES)
     group.add_argument("--top-k", type=positive, default=50, help="candidates that are reranked (default 50)")
     group.add_argument(
         "--planner",

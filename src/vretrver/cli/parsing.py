@@ -7,6 +7,8 @@ from typing import Any, TypeAlias
 
 Commands: TypeAlias = Any  # argparse's own type for this is private
 
+POLICIES = "evidence (default), chat:URL#MODEL, local:MODEL, cross-encoder:MODEL, or none: the coarse order alone"
+
 
 def command(commands: Commands, name: str, summary: str, more: str = "") -> Any:
     parser = commands.add_parser(

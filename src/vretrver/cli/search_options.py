@@ -1,11 +1,11 @@
-"""Options of index, search, rerank, teach, view and info."""
+"""Options of index, search, rerank, teach, view, info and doctor."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
 
-from vretrver.cli.parsing import Commands, command, positive
+from vretrver.cli.parsing import POLICIES, Commands, command, positive
 
 
 def add(commands: Commands) -> None:
@@ -16,6 +16,7 @@ def add(commands: Commands) -> None:
     _add_teach(commands)
     _add_view(commands)
     _add_info(commands)
+    _add_doctor(commands)
 
 
 def _add_index(commands: Commands) -> None:
@@ -44,7 +45,7 @@ def _add_index(commands: Commands) -> None:
 def _add_results(parser: Any) -> None:
     parser.add_argument("--image", action="append", metavar="FILE", help="a picture to ask with; may be repeated")
     parser.add_argument("-k", type=positive, default=10, help="how many results (default 10)")
-    parser.add_argument("--policy", default="evidence", help="evidence (default), or none: the coarse order alone")
+    parser.add_argument("--policy", default="evidence", help=POLICIES)
     parser.add_argument(
         "--planner", default="sliding", help="which windows are ranked: sliding (default, the paper's), merge, onepass"
     )
@@ -111,3 +112,16 @@ def _add_info(commands: Commands) -> None:
     parser = command(commands, "info", "Say what an index holds: documents, embedder, lessons, words read.")
     parser.add_argument("index", metavar="INDEX")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _add_doctor(commands: Commands) -> None:
+    parser = command(
+        commands,
+        "doctor",
+        "Ask a chat endpoint whether it is there and can do what a search needs.",
+        "Is the model there, does it take several images, does it keep the protocol, which box convention does it\n"
+        "speak, how long does it take. The exit status is 1 when a check failed. An API key is read from\n"
+        "VRETRVER_API_KEY or OPENAI_API_KEY and never shown.",
+    )
+    parser.add_argument("--policy", required=True, help="chat:URL#MODEL, such as chat:http://localhost:8000/v1#MODEL")
+    parser.add_argument("--json", action="store_true", help="print the report as one JSON object")

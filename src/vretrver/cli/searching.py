@@ -1,4 +1,4 @@
-"""The commands of a person with pictures: index, search, rerank, teach, view, info."""
+"""The commands of a person with pictures: index, search, rerank, teach, view, info; and doctor, for their agent."""
 
 from __future__ import annotations
 
@@ -94,6 +94,17 @@ def info(options: Namespace) -> int:
         for name, value in facts.items():
             print(f"{name:<{width}}  {value}")
     return 0
+
+
+def doctor(options: Namespace) -> int:
+    from vretrver.policies.chat import doctor as examine
+
+    report = examine(options.policy)
+    if options.json:
+        print_json(report.to_record())
+    else:
+        print(report)
+    return 0 if report.ok else 1
 
 
 def _query(text: str | None, options: Namespace) -> Query:
