@@ -94,7 +94,7 @@ def belief(seen: Seen, tag: Tag, alternatives: list[str]) -> Pixels:
     if tag.kind == "count":
         chances = counts(np.exp(subject))
         return log_softmax(np.log(np.array([chances[int(value)] for value in alternatives]) + 1e-300))
-    inks = log_softmax(-seen.ink_distances(icons, likely) / 60)  # (cells, inks)
+    inks = log_softmax(-40 * seen.ink_distances(icons, likely))  # (cells, inks)
     joint = np.exp(subject[:, None] + inks).sum(0)
     return log_softmax(np.log(np.array([joint[list(INKS).index(value)] for value in alternatives]) + 1e-300))
 
@@ -167,22 +167,22 @@ class Seen:
         return np.array(scores).T
 
     def ink_distances(self, icons: list[str], likely: Pixels) -> Pixels:
-        """Squared distance of each cell's mean colour (rows) from what each ink (columns) would give there."""
+        """How far each cell's tint (rows) is from what each ink (columns) would give there: 0 the same, 4 opposite."""
         found = []
-        seen = self.chroma(self.pixels)
+        seen = self.tints(self.pixels)
         for ink in INKS:
             marks = tuple(
                 replace(mark, icon=icons[int(row.argmax())], colour=ink, strength=0.9)
                 for mark, row in zip(self.drawings.lay.marks, likely, strict=True)
             )
-            found.append(seen - self.chroma(self.template(Tag("which", icons[0]), marks)))
+            found.append(seen - self.tints(self.template(Tag("which", icons[0]), marks)))
         return np.asarray((np.array(found) ** 2).sum(2).T)
 
-    def chroma(self, pixels: Pixels) -> Pixels:
-        """Red against green and yellow against blue of each cell, beside the paper's: (cells, 2)."""
+    def tints(self, pixels: Pixels) -> Pixels:
+        """In which direction of RGB each cell leaves the paper: (cells, 3). How far depends on the ink's strength."""
         paper = np.median(pixels.reshape(-1, 3), axis=0)
         means = np.array([self.window(pixels, centre).reshape(-1, 3).mean(0) for centre in self.centres]) - paper
-        return np.stack([means[:, 0] - means[:, 1], (means[:, 0] + means[:, 1]) / 2 - means[:, 2]], axis=1)
+        return np.asarray(means / (np.linalg.norm(means, axis=1, keepdims=True) + 1e-9))
 
     def window(self, pixels: Pixels, centre: tuple[float, float] | None) -> Pixels:
         if centre is None:
