@@ -30,7 +30,7 @@ from vretrver.world.groups import Group, group
 from vretrver.world.scenes import INKS, KINDS, PLACES, Layout, Placed, Scene, Tag, layout, on_picture
 
 SIZES = (56, 112, 224, 336, 448, 640, 0)  # pixels of the longer side; 0: the original
-SHARPNESS = 12.0  # correlation to log-likelihood
+SHARPNESS = 50.0  # correlation to log-likelihood
 MARGIN = 170  # of the original around the tag that a 56-pixel thumbnail of it depends on
 REACH = 13  # pixels of the original around a mark's centre that are compared
 Pixels = NDArray[np.float64]
@@ -83,7 +83,7 @@ def belief(seen: Seen, tag: Tag, alternatives: list[str]) -> Pixels:
     """Log-probability of each alternative for a picture. Uses of `tag` only what all alternatives share."""
     if tag.kind == "print":
         scores = np.array([seen.match(seen.template(replace(tag, value=value)), None) for value in alternatives])
-        return log_softmax(SHARPNESS * 2 * scores)
+        return log_softmax(SHARPNESS * scores)
     if tag.kind == "which":
         return log_softmax(SHARPNESS * seen.shapes(alternatives)[0])
     icons = [str(tag.subject), *tag.others]
