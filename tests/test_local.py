@@ -141,7 +141,7 @@ def test_options_out_of_range(folders: dict[str, str], options: dict[str, Any], 
 
 def test_what_is_no_model_of_this_machine(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    for name in (str(tmp_path), str(tmp_path / "nowhere"), "nobody/nothing-at-all"):
+    for name in (str(tmp_path), str(tmp_path / "nowhere"), "nobody/nothing-at-all", "../up", "x" * 300, "nul\0"):
         with pytest.raises(InvalidInput, match=r"no vision-language model .* can be loaded from this machine"):
             load_policy(f"local:{name}")
     with pytest.raises(InvalidInput, match=r"unknown policy 'local:'; choose .*local:<model>"):
@@ -544,7 +544,8 @@ def test_the_fingerprint_is_of_files_and_options(folders: dict[str, str], loaded
     want = LocalPolicy(loaded).fingerprint
     assert LocalPolicy.load(folders["qwen2_5_vl"]).fingerprint == want
     others = [LocalPolicy(loaded, seed=1), LocalPolicy(loaded, wire=Wire()), LocalPolicy.load(folders["qwen3_vl"])]
-    assert len({want, *[other.fingerprint for other in others]}) == 4
+    others += [LocalPolicy(replace(loaded, folders=(), revision=commit)) for commit in ("4f1", "90c")]
+    assert len({want, *[other.fingerprint for other in others]}) == 6
 
 
 # ---- a model that has learnt to look

@@ -115,7 +115,7 @@ def teach(folder: str, lessons: Sequence[Sequence[Message]], *, steps: int = 200
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         loss = total.item()
-        if loss < 0.003:
+        if loss < 0.006:
             break
     model.eval().save_pretrained(folder)
     return loss

@@ -30,7 +30,8 @@ class Loaded:
         model: on its device, in evaluation mode.
         processor: its tokenizer pads on the left and has a padding token.
         model_type: the configuration's name of the architecture, such as `qwen2_5_vl`.
-        folders: where the files are, as far as they are in folders of their own.
+        folders: whose files make the model; those of the Hugging Face cache are left out.
+        revision: which commit of a cached model it is.
     """
 
     name: str
@@ -38,12 +39,12 @@ class Loaded:
     processor: Any
     model_type: str
     folders: tuple[str, ...] = ()
+    revision: str = ""
 
     def digest(self, options: str) -> str:
-        """16 hexadecimal digits over the files, or over name and revision of what has no folder, and the options."""
-        digest = hashlib.sha256(f"{options}\n{self.model.dtype}\n".encode())
-        if not self.folders:
-            digest.update(f"{self.name} {getattr(self.model.config, '_commit_hash', None)}".encode())
+        """16 hexadecimal digits over the files, over name and revision of what is in the cache, and the options."""
+        cached = f"{self.name} {self.revision}" if self.revision.strip() else ""
+        digest = hashlib.sha256(f"{options}\n{self.model.dtype}\n{cached}\n".encode())
         for folder in self.folders:
             for path in _files(Path(folder)):
                 with path.open("rb") as file:
@@ -63,13 +64,15 @@ def load(name: str, *, adapter: str | None = None, dtype: str = "auto", device: 
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     kind = getattr(torch, _dtype(dtype, place))
     try:
-        config = AutoConfig.from_pretrained(base, local_files_only=True, trust_remote_code=False)
-        processor = load_processor(base, config)
+        sources = [_folder(source) for source in (base, adapter) if source is not None]
+        folder = sources[0][0]
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        processor = load_processor(folder, config)
         model = AutoModelForImageTextToText.from_pretrained(
-            base, config=config, dtype=kind, local_files_only=True, trust_remote_code=False
+            folder, config=config, dtype=kind, local_files_only=True, trust_remote_code=False
         )
         if adapter is not None:
-            model = _with_adapter(model, adapter)
+            model = _with_adapter(model, sources[1][0])
         model = model.to(place).eval()
     except MissingExtra:
         raise
@@ -79,9 +82,9 @@ def load(name: str, *, adapter: str | None = None, dtype: str = "auto", device: 
             f"no vision-language model {name!r} can be loaded from this machine: give a model's folder, or the name of "
             f"one in the Hugging Face cache ({reason})"
         ) from fault
-    folders = tuple(folder for folder in (base, adapter) if folder is not None and Path(folder).is_dir())
     label = base if adapter is None else f"{base}+{adapter}"
-    return Loaded(label, model, processor, config.model_type, folders if Path(base).is_dir() else ())
+    folders = tuple(path for path, commit in sources if not commit)
+    return Loaded(label, model, processor, config.model_type, folders, " ".join(commit for _path, commit in sources))
 
 
 def load_processor(name: str, config: Any) -> Any:
@@ -131,7 +134,7 @@ def _with_adapter(model: Any, adapter: str) -> Any:
 def _base_and_adapter(name: str, adapter: str | None) -> tuple[str, str | None]:
     """The model and the adapter that a name means: an adapter's folder names its model in its configuration."""
     described = Path(name) / "adapter_config.json"
-    if adapter is not None or not described.is_file() or (Path(name) / "config.json").is_file():
+    if adapter is not None or not os.path.isfile(described) or os.path.isfile(Path(name) / "config.json"):
         return name, adapter
     try:
         base = json.loads(described.read_text(encoding="utf-8"))["base_model_name_or_path"]
@@ -140,6 +143,20 @@ def _base_and_adapter(name: str, adapter: str | None) -> tuple[str, str | None]:
     if not isinstance(base, str) or not base:
         raise InvalidInput(f"{described} names no base model; pass the model's name and adapter={name!r}")
     return base, name
+
+
+def _folder(name: str) -> tuple[str, str]:
+    """Where a model's files are, and which commit they are of where the Hugging Face cache holds them.
+
+    Raises:
+        OSError, ValueError: neither a folder nor the name of a cached model.
+    """
+    if Path(name).is_dir():
+        return name, ""
+    from huggingface_hub import snapshot_download
+
+    folder = snapshot_download(name, local_files_only=True)
+    return folder, Path(folder).name
 
 
 def _dtype(dtype: str, device: str) -> str:
