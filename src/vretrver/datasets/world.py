@@ -18,7 +18,8 @@ CARD = Card(
     licence="pictures Apache-2.0; icons: Material Design Icons, Apache-2.0; lettering: Pillow's own font",
     metric="hit@1 in a gallery of one right and `distractors` wrong candidates",
     notes="Test objects and marks occur in no training scene. Chance is 1 / (1 + distractors). Prints, inks, places "
-    "and counts are the same in all splits. Texts of i->t are kept to one a value, so wide galleries may be smaller there.",
+    "and counts are the same in all splits. Texts of i->t occur once each, so wide galleries may be smaller there. The "
+    "detail is hidden in windows of at most 224 x 224 pixels a picture (window_pixels 50176), not in larger ones.",
 )
 INSTRUCTIONS = {
     "t->i": "Find the picture that fits the description, to the smallest mark.",
