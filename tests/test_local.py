@@ -496,6 +496,43 @@ def test_callers_at_the_same_time_wait_for_each_other(loaded: Loaded, paint: Pai
     assert {at: texts(said) for at, said in got.items()} == {at: want[at:] for at in range(4)}
 
 
+def test_a_model_of_another_family_whose_pictures_are_all_of_one_size(tmp_path: Path, found: list[Document]) -> None:
+    """LLaVA: its own resizing stands, its placeholder is `<image>`, its template is no ChatML."""
+    import torch
+    import transformers as hf
+
+    torch.manual_seed(0)
+    tokenizer = tiny_vlm.tokenizer()
+    tokenizer.add_tokens(["<image>"], special_tokens=True)
+    sides = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = hf.LlavaConfig(
+        vision_config=hf.CLIPVisionConfig(**sides, image_size=28, patch_size=14),
+        text_config=hf.LlamaConfig(**sides, vocab_size=len(tokenizer), eos_token_id=tokenizer.eos_token_id),
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        vision_feature_layer=-1,
+    )
+    hf.LlavaForConditionalGeneration(config).save_pretrained(tmp_path)
+    hf.LlavaProcessor(
+        image_processor=hf.CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28}),
+        tokenizer=tokenizer,
+        patch_size=14,
+        num_additional_image_tokens=1,
+        vision_feature_select_strategy="default",
+        chat_template="{% for message in messages %}{{ message['role'] | upper }}: {% for part in message['content'] %}"
+        "{{ '<image>' if part['type'] == 'image' else part['text'] }}{% endfor %}\n{% endfor %}ASSISTANT:",
+    ).save_pretrained(tmp_path)
+    policy = load_policy(f"local:{tmp_path}")
+    assert isinstance(policy, LocalPolicy) and policy.wire.boxes == "0-1000"
+    view = View(found[0].image or ImageRef("x"), 84, 56)
+    asked = [
+        talk(("system", "x"), ("user", view), ("assistant", "<image>"), ("user", "on")),
+        talk(("system", "y " * 9), ("user", view), ("user", view), ("user", "which?")),
+        talk(("system", "x"), ("user", "no picture")),
+    ]
+    said = [LocalPolicy.load(str(tmp_path), max_new_tokens=8, batch=batch).complete(asked) for batch in (1, 8)]
+    assert texts(said[0]) == texts(said[1])
+
+
 # ---- adapters
 
 

@@ -80,10 +80,9 @@ def build(
 
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    tokenizer = _tokenizer(texts, vocabulary, template)
-    model = _model(family, tokenizer, width, layers)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    words = tokenizer(texts, vocabulary, template)
+    _model(family, words, width, layers).save_pretrained(folder)
+    words.save_pretrained(folder)
     _write_processors(folder, family)
     return str(folder)
 
@@ -144,7 +143,8 @@ def lesson_inputs(writer: PromptWriter, lesson: Sequence[Message]) -> dict[str, 
     return inputs
 
 
-def _tokenizer(texts: Sequence[str], vocabulary: int, template: str | None) -> Any:
+def tokenizer(texts: Sequence[str] = TEXTS, vocabulary: int = 600, template: str | None = None) -> Any:
+    """A byte-level BPE with the Qwen special tokens."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
     from transformers import Qwen2Tokenizer
 
@@ -155,7 +155,7 @@ def _tokenizer(texts: Sequence[str], vocabulary: int, template: str | None) -> A
     trainer = trainers.BpeTrainer(vocab_size=size, initial_alphabet=sorted(bytes_), show_progress=False)
     trained.train_from_iterator(texts, trainer)
     learnt = json.loads(trained.to_str())["model"]
-    tokenizer = Qwen2Tokenizer(
+    made = Qwen2Tokenizer(
         vocab=learnt["vocab"],
         merges=[tuple(pair) for pair in learnt["merges"]],
         eos_token="<|im_end|>",
@@ -163,9 +163,9 @@ def _tokenizer(texts: Sequence[str], vocabulary: int, template: str | None) -> A
         unk_token="<|endoftext|>",
         extra_special_tokens=list(SPECIAL),
     )
-    tokenizer.add_tokens(list(PLAIN))
-    tokenizer.chat_template = template
-    return tokenizer
+    made.add_tokens(list(PLAIN))
+    made.chat_template = template
+    return made
 
 
 def _model(family: Family, tokenizer: Any, width: int, layers: int) -> Any:
