@@ -316,6 +316,17 @@ def test_a_redirect_is_not_followed() -> None:
             assert f"Authorization: Bearer {SECRET}".encode() in server.requests[0]
 
 
+def test_a_proxy_of_the_environment_is_used_except_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    with RawServer(response(ANSWER)) as proxy, FakeEndpoint(reply=lambda _reading: "direct") as endpoint:
+        monkeypatch.setenv("http_proxy", proxy.url.replace("http://", "http://me:pass%20word@").removesuffix("/v1"))
+        monkeypatch.delenv("no_proxy", raising=False)
+        policy = ChatPolicy("http://elsewhere.example/v1", "m", limits=QUICK, environment={})
+        assert policy.complete([say("x")])[0].text == "hello"
+        assert proxy.requests[0].startswith(b"POST http://elsewhere.example/v1/chat/completions HTTP/1.1")
+        assert b"basic bwu6cgfzcyb3b3jk" in proxy.requests[0].lower()  # "me:pass word" in base64
+        assert ChatPolicy.load(endpoint.policy, limits=QUICK).complete([say("x")])[0].text == "direct"
+
+
 @pytest.mark.parametrize(
     ("name", "why"),
     [
@@ -384,7 +395,15 @@ def test_the_fingerprint_knows_what_changes_answers() -> None:
         return ChatPolicy("http://h/v1", "m", **options).fingerprint
 
     different: Sequence[dict[str, Any]] = [{}, {"tools": "native"}, {"max_tokens": 9}, {"extra": {"seed": 1}}]
-    assert len({fingerprint(**options) for options in [*different, {"boxes": "released"}, {"quality": 70}]}) == 6
+    assert (
+        len(
+            {
+                fingerprint(**options)
+                for options in [*different, {"boxes": "released"}, {"quality": 70}, {"stop": False}]
+            }
+        )
+        == 7
+    )
     assert fingerprint() == fingerprint(limits=QUICK)
     secret = {"environment": {"OPENAI_API_KEY": "x"}, "allow_insecure": True}
     assert fingerprint() == fingerprint(**secret)

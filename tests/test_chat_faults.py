@@ -245,37 +245,42 @@ def test_the_breaker_opens_lets_one_try_and_recovers() -> None:
     down = Fault("transport", "refused")
     for _ in range(3):
         assert not breaker.is_open
-        breaker.enter()
-        breaker.leave(down)
+        breaker.leave(breaker.enter(), down)
     for _ in range(2):
         with pytest.raises(Fault, match="not answered 3 times in a row and is left alone: refused"):
             breaker.enter()
     clock.pass_by(10)
-    breaker.enter()  # half open: one may try
+    probe = breaker.enter()  # half open: one may try
     with pytest.raises(Fault):
         breaker.enter()
-    breaker.leave(down)
+    breaker.leave(probe, down)
     with pytest.raises(Fault):  # and leaves it open when it fails
         breaker.enter()
     clock.pass_by(10)
-    breaker.enter()
-    breaker.leave(None)
+    breaker.leave(breaker.enter(), None)
     assert not breaker.is_open
     for _ in range(5):
-        breaker.enter()
-        breaker.leave(None)
+        breaker.leave(breaker.enter(), None)
+
+
+def test_failures_side_by_side_count_as_one() -> None:
+    breaker = Breaker(3, 10, FakeClock())
+    for row in range(3):
+        assert not breaker.is_open, row
+        together = [breaker.enter() for _ in range(8)]
+        for entered in together:
+            breaker.leave(entered, Fault("transport", "reset"))
+    assert breaker.is_open
 
 
 def test_only_silence_opens_the_breaker() -> None:
     breaker = Breaker(2, 10, FakeClock())
     for fault in [Fault("transport", ""), Fault("busy", ""), Fault("transport", ""), Fault("server", "")] * 5:
-        breaker.enter()
-        breaker.leave(fault)
+        breaker.leave(breaker.enter(), fault)
     assert not breaker.is_open
     never = Breaker(0, 10, FakeClock())
     for _ in range(50):
-        never.enter()
-        never.leave(Fault("transport", ""))
+        never.leave(never.enter(), Fault("transport", ""))
 
 
 def test_a_server_that_comes_back_is_asked_again() -> None:

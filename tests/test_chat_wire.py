@@ -182,7 +182,7 @@ def test_the_first_of_several_calls_counts() -> None:
 
 def read(content: Any = "x", *, reason: str = "stop", usage: Any = None, **message: Any) -> Answer:
     choice = {"message": {"content": content, **message}, "finish_reason": reason}
-    choice |= {"stop_reason": message.pop("stopped")} if "stopped" in message else {}
+    choice |= {name: message.pop(name) for name in ("stop_reason", "matched_stop") if name in message}
     return read_answer(json.dumps({"choices": [choice], "usage": usage}).encode(), JSON)
 
 
@@ -190,8 +190,9 @@ def test_a_stop_text_that_the_server_cut_is_put_back() -> None:
     call = '<think>t</think>\n<tool_call>{"name": "a", "arguments": {}}'
     assert read(call).text == call + "</tool_call>"
     assert read(call + "</tool_call>").text == call + "</tool_call>"
-    assert read(call, stopped="</tool_call>").text == call + "</tool_call>"
-    assert read(call, stopped=None).text == call  # vLLM: the model itself ended, the block was left open
+    assert read(call, stop_reason="</tool_call>").text == call + "</tool_call>"
+    assert read(call, stop_reason=None).text == call  # vLLM: the model itself ended, the block was left open
+    assert read(call, matched_stop=151645).text == call  # SGLang, the same
     assert read(call, reason="length").text == call and read(call, reason="length").truncated
     assert read("<answer>[1]</answer>").text == "<answer>[1]</answer>"
 

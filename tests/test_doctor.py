@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ def verdicts(report: Report) -> dict[str, str]:
     return {check.name: check.verdict for check in report.checks}
 
 
-ALL = ("reachable", "model", "images", "protocol", "boxes", "latency")
+ALL = ("reachable", "model", "stop", "images", "protocol", "boxes", "latency")
 
 
 @pytest.mark.parametrize("tools", ["text", "native"])
@@ -35,7 +36,7 @@ def test_a_sound_server_passes(tools: str) -> None:
         report = examined(endpoint, tools=tools)
     assert verdicts(report) == dict.fromkeys(ALL, "ok") and report.ok
     assert not any(check.advice for check in report.checks)
-    assert report.to_record()["ok"] is True and len(str(report).splitlines()) == 7
+    assert report.to_record()["ok"] is True and len(str(report).splitlines()) == 8
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,7 @@ def test_a_sound_server_passes(tools: str) -> None:
 def test_it_tells_which_boxes_a_model_writes(speaks: BoxFamily, reads: BoxFamily, verdict: str) -> None:
     with FakeEndpoint(boxes=speaks) as endpoint:
         report = examined(endpoint, boxes=reads)
-    check = report.checks[4]
+    check = report.checks[5]
     assert check.verdict == verdict, check
     if verdict == "warning":
         spoken = "qwen2.5-vl" if speaks == "released" else speaks
@@ -63,7 +64,7 @@ def test_fractions_are_read_by_every_family() -> None:
         return "[0.65, 0.6, 0.85, 0.867]" if "bounding box" in reading.text else None
 
     with FakeEndpoint(reply=reply) as endpoint:
-        assert "fractions" in examined(endpoint).checks[4].found
+        assert "fractions" in examined(endpoint).checks[5].found
 
 
 @pytest.mark.parametrize("said", ["1", "2", "I cannot see images.", "Both 1 and 2."])
@@ -72,17 +73,17 @@ def test_a_blind_model_is_found_out(said: str) -> None:
         report = examined(endpoint)
     found = verdicts(report)
     assert (found["images"], found["protocol"], found["boxes"]) == ("failed", "failed", "warning")
-    assert not report.ok and "vision model" in report.checks[2].advice
+    assert not report.ok and "vision model" in report.checks[3].advice
 
 
 def test_calls_and_boxes_that_are_wrong() -> None:
     call = '<tool_call>{"name": "crop_image", "arguments": {"bbox_2d": [1, 2], "target_image": 1}}</tool_call>'
     with FakeEndpoint(reply=lambda reading: call if "Candidates:" in reading.text else None) as endpoint:
         report = examined(endpoint)
-    assert report.checks[3].verdict == "warning" and "a tool call that is refused" in report.checks[3].found
-    assert report.checks[2].verdict == report.checks[4].verdict == "ok"
+    assert report.checks[4].verdict == "warning" and "a tool call that is refused" in report.checks[4].found
+    assert report.checks[3].verdict == report.checks[5].verdict == "ok"
     with FakeEndpoint(reply=lambda _reading: "[10, 10, 20, 20]") as endpoint:
-        assert "lies on the square in no family" in examined(endpoint).checks[4].found
+        assert "lies on the square in no family" in examined(endpoint).checks[5].found
 
 
 def test_a_model_that_is_not_there() -> None:
@@ -90,7 +91,21 @@ def test_a_model_that_is_not_there() -> None:
         report = doctor(ChatPolicy(endpoint.url, "mine", limits=QUICK, environment={}))
     found = verdicts(report)
     assert found["model"] == "warning" and "mine is not listed; there is other" in report.checks[1].found
-    assert found["images"] == "failed" and "check the model's name" in report.checks[2].advice
+    assert found["stop"] == "failed" and "check the model's name" in report.checks[2].advice
+    assert found["images"] == found["boxes"] == "skipped"
+
+
+def test_a_server_that_takes_no_stop_text() -> None:
+    def reply(reading: Reading) -> str | None:
+        if reading.body.get("stop"):
+            raise ValueError("no stop strings here")
+        return None
+
+    with FakeEndpoint(reply=reply) as endpoint:
+        report = examined(endpoint)
+        assert verdicts(report) == dict.fromkeys(ALL, "ok") | {"stop": "warning"}
+        assert report.checks[2].advice == "pass stop=False" and "no stop strings" in report.checks[2].found
+        assert verdicts(examined(endpoint, stop=False)) == dict.fromkeys(ALL, "ok")
 
 
 def test_no_server_no_exception() -> None:
@@ -109,7 +124,7 @@ def test_no_server_no_exception() -> None:
         (response(b"<html>", "200 OK", "Content-Type: text/html"), "usually in /v1"),
         (response(b"[]"), "usually in /v1"),
         (response(b"", "401 Unauthorized"), "VRETRVER_API_KEY"),
-        (response(b"", "500 Internal Server Error"), "server's log"),
+        (response(b"", "307 Temporary Redirect", "Location: /v2"), "the final URL"),
         (b"garbage", "check that the server runs"),
         (b"", "check that the server runs"),
     ],
@@ -120,14 +135,25 @@ def test_a_server_of_another_kind(server: bytes, advice: str) -> None:
     assert report.checks[0].verdict == "failed" and advice in report.checks[0].advice, report.checks[0]
 
 
-def test_a_server_without_a_list_of_models() -> None:
-    with RawServer(response(b"{}", "404 Not Found")) as running:
+@pytest.mark.parametrize("status", ["404 Not Found", "500 Internal Server Error"])
+def test_a_server_without_a_list_of_models(status: str) -> None:
+    with RawServer(response(b"{}", status)) as running:
         report = examined(running)
+    assert f"HTTP {status[:3]}" in report.checks[1].found
     assert verdicts(report) | {"boxes": "", "images": "", "protocol": ""} == {
-        "reachable": "ok", "model": "warning", "images": "", "protocol": "", "boxes": "", "latency": "skipped",
+        "reachable": "ok", "model": "warning", "stop": "failed", "images": "", "protocol": "", "boxes": "",
+        "latency": "skipped",
     }  # fmt: skip
     with RawServer(response(b'{"data": 7}')) as running:
         assert "there is nothing" in examined(running).checks[1].found
+
+
+def test_the_doctor_asks_the_server_and_not_the_cache(tmp_path: Path) -> None:
+    with FakeEndpoint() as endpoint:
+        examined(endpoint, cache=tmp_path)
+        once = endpoint.counters.calls
+        examined(endpoint, cache=tmp_path)
+        assert endpoint.counters.calls == 2 * once > 0
 
 
 def test_a_faulty_server_still_gets_its_report() -> None:

@@ -72,7 +72,7 @@ class FakeEndpoint:
         retry_after: float = 1.0,
         hang: float = 30.0,
         reply: Callable[[Reading], str | None] | None = None,
-        keep: int = 64,
+        keep: int = 16,
     ) -> None:
         strange = [kind for kind in kinds if kind not in faults.KINDS]
         if mode not in ("ideal", "faulty", "gullible") or strange or not kinds:

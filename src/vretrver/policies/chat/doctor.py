@@ -39,7 +39,7 @@ class Check:
     """One thing that was looked at.
 
     Args:
-        name: what: `reachable`, `model`, `images`, `protocol`, `boxes` or `latency`.
+        name: what: `reachable`, `model`, `stop`, `images`, `protocol`, `boxes` or `latency`.
         verdict: `ok`, `warning`, `failed`, or `skipped` where an earlier failure left nothing to look at.
         found: what came.
         advice: what to do; empty when nothing is to be done.
@@ -86,12 +86,14 @@ def doctor(policy: ChatPolicy | str) -> Report:
     Raises:
         InvalidInput: the name is not one of a chat endpoint.
     """
-    chat = ChatPolicy.load(policy) if isinstance(policy, str) else policy
+    chat = ChatPolicy.load(policy) if isinstance(policy, str) else policy.uncached()
     reachable, model = _models(chat)
     checks = [reachable, model]
     seconds: list[float] = []
+    stop, chat = _stop(chat) if reachable.verdict != "failed" else (_skipped("stop"), chat)
+    checks.append(stop)
     for name, look in (("images", _images), ("protocol", _protocol), ("boxes", _boxes)):
-        checks.append(_skipped(name) if reachable.verdict == "failed" else _looked(name, look, chat, seconds))
+        checks.append(_skipped(name) if stop.verdict in ("failed", "skipped") else _looked(name, look, chat, seconds))
     checks.append(_latency(seconds))
     return Report(chat.name, tuple(checks))
 
@@ -102,9 +104,9 @@ def _models(chat: ChatPolicy) -> tuple[Check, Check]:
         listed = read_json(reply.body, reply.headers).get("data")
     except VretrverError as fault:
         said = one_line(_cause(chat, fault))
-        if re.match(r"HTTP (404|405|501)\b", said):
-            found = Check("reachable", "ok", "the server answers, without a list of models")
-            return found, Check("model", "warning", "unknown", "if the next checks fail, look up the model's name")
+        if re.match(r"HTTP (?!3|401|403)\d", said):
+            found = Check("model", "warning", f"no list of models: {said}", "if more fails, look up the model's name")
+            return Check("reachable", "ok", "the server answers"), found
         return Check("reachable", "failed", said, _what_to_do(said)), _skipped("model")
     except Fault as fault:
         advice = "check that the URL ends where /chat/completions goes on, usually in /v1"
@@ -116,6 +118,21 @@ def _models(chat: ChatPolicy) -> tuple[Check, Check]:
         return found, Check("model", "ok", f"{chat.model} is listed")
     shown = one_line(", ".join(names[:8]) or "nothing", 300)
     return found, Check("model", "warning", f"{chat.model} is not listed; there is {shown}", "choose one that is")
+
+
+def _stop(chat: ChatPolicy) -> tuple[Check, ChatPolicy]:
+    """Whether a stop text is taken; and the policy to go on with, since all else would fail for the same reason."""
+    try:
+        _ask(chat, ["Say yes."])
+    except VretrverError as fault:
+        said = one_line(_cause(chat, fault))
+        other = chat.without_stop()
+        try:
+            _ask(other, ["Say yes."])
+        except VretrverError:
+            return Check("stop", "failed", said, _what_to_do(said)), chat
+        return Check("stop", "warning", f"fails when asked to stop at a text: {said}", "pass stop=False"), other
+    return Check("stop", "ok", "takes text alone, and a text to stop at"), chat
 
 
 def _looked(name: str, look: Callable[[ChatPolicy], Check], chat: ChatPolicy, seconds: list[float]) -> Check:
@@ -232,6 +249,8 @@ def _cause(chat: ChatPolicy, fault: Exception) -> str:
 
 
 def _what_to_do(said: str) -> str:
+    if re.match(r"HTTP 3", said):
+        return "give the final URL"
     if re.match(r"HTTP 40[13]\b", said):
         return "put the server's key into VRETRVER_API_KEY"
     if re.match(r"HTTP 404\b", said):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -41,6 +42,8 @@ class ChatPolicy:
         boxes: the coordinates in which it writes boxes; None decides by its name (`address.family_of`).
         tools: `text`: calls stand in the text, as the released checkpoints write them. `native`: the server's own
             tool calling.
+        stop: ask the server to stop where a call in the text ends. Without it, what a model writes behind a call costs
+            tokens and is dropped; some servers fail on it or refuse it (`doctor` tells).
         temperature: 0 takes the likeliest token each time.
         max_tokens: of one generation; None leaves it to the server.
         extra: more fields of the request's body, such as `{"seed": 1}`. No secrets: they are part of the fingerprint.
@@ -63,6 +66,7 @@ class ChatPolicy:
         wire: Wire | None = None,
         boxes: BoxFamily | None = None,
         tools: Literal["text", "native"] = "text",
+        stop: bool = True,
         temperature: float = 0.0,
         max_tokens: int | None = 4096,
         extra: Mapping[str, Any] | None = None,
@@ -82,9 +86,9 @@ class ChatPolicy:
         if cache is not None and temperature > 0:
             raise InvalidInput(f"a cache would give every sample at temperature {temperature} the same text; drop one")
         clock = SystemClock() if clock is None else clock
-        self._tools = tools
+        self._tools, self._stop = tools, stop
         self._pictures = Pictures(quality)
-        self._writer = RequestWriter(self._options, self._pictures, tools, self._address.base)
+        self._writer = self._new_writer()
         self._transport = Transport(self._address, self.limits, clock)
         self._retrier = Retrier(self.limits, clock, random.Random())  # noqa: S311 (jitter is no secret)
         self._cache = None if cache is None else AnswerCache(cache)
@@ -112,7 +116,7 @@ class ChatPolicy:
     @property
     def fingerprint(self) -> str:
         """SHA-256 over what is asked and how; which weights the server holds behind the model's name is unknown."""
-        parts = [self.name, self._tools, self._quality, self._options, repr(self.wire)]
+        parts = [self.name, self._tools, self._stop, self._quality, self._options, repr(self.wire)]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
@@ -155,9 +159,25 @@ class ChatPolicy:
         except Fault as fault:
             raise PolicyError(f"{self.name}: {fault}") from None
 
+    def uncached(self) -> ChatPolicy:
+        """The same policy without its cache; connections and counters are shared."""
+        other = copy.copy(self)
+        other._cache = None
+        return other
+
+    def without_stop(self) -> ChatPolicy:
+        """The same policy with `stop` off; connections and counters are shared."""
+        other = copy.copy(self)
+        other._stop = False
+        other._writer = other._new_writer()
+        return other
+
     def close(self) -> None:
         """Close idle connections; they open again when needed."""
         self._transport.close()
+
+    def _new_writer(self) -> RequestWriter:
+        return RequestWriter(self._options, self._pictures, self._tools, stop=self._stop, scope=self._address.base)
 
     def _at_once(
         self, settle: Callable[[Conversation], Settled], conversations: Sequence[Conversation]

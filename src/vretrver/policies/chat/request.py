@@ -40,13 +40,17 @@ class RequestWriter:
 
     Args:
         options: fields of the body besides `messages`, `tools` and `stop`.
-        tools: `text` for calls written as text, as the released checkpoints do, with a stop at their end; `native` for
-            the server's own tool calling.
+        tools: `text` for calls written as text, as the released checkpoints do; `native` for the server's own tool
+            calling.
+        stop: whether the server is asked to stop where a call in the text ends.
         scope: what else the key depends on, such as the server's URL.
     """
 
-    def __init__(self, options: Mapping[str, Any], pictures: Pictures, tools: str = "text", scope: str = "") -> None:
+    def __init__(
+        self, options: Mapping[str, Any], pictures: Pictures, tools: str = "text", *, stop: bool = True, scope: str = ""
+    ) -> None:
         self._options, self._pictures, self._native = dict(options), pictures, tools == "native"
+        self._stop = stop
         self._scope = hashlib.sha256(scope.encode()).digest()
 
     def write(self, conversation: Conversation) -> Request:
@@ -66,9 +70,9 @@ class RequestWriter:
 
     def _head(self, messages: Sequence[Message]) -> dict[str, Any]:
         if not self._native:
-            return {**self._options, "stop": [STOP]}
+            return {**self._options, **({"stop": [STOP]} if self._stop else {})}
         tools = native.tools_of(messages)
-        return {**self._options, **({"tools": tools, "parallel_tool_calls": False} if tools else {})}
+        return {**self._options, **({"tools": tools} if tools else {})}
 
     def _turns(self, messages: Sequence[Message]) -> list[tuple[str, Message | Mapping[str, Any]]]:
         return native.turns(messages) if self._native else [(message.role, message) for message in messages]

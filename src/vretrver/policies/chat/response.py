@@ -103,7 +103,9 @@ def _thought(message: Mapping[str, Any]) -> str:
 
 def _closed(text: str, choice: Mapping[str, Any]) -> str:
     """The text with its stop text, which most servers cut off."""
-    stopped = choice.get("finish_reason") == "stop" and choice.get("stop_reason", STOP) == STOP
+    # vLLM and SGLang tell what stopped it, under different names: no stop text means that the model itself ended.
+    why = choice.get("stop_reason", choice.get("matched_stop", STOP))
+    stopped = choice.get("finish_reason") == "stop" and why == STOP
     opened = text.rfind("<tool_call>")
     return text + STOP if stopped and opened >= 0 and STOP not in text[opened:] else text
 

@@ -26,7 +26,7 @@ class Limits:
     Args:
         deadline: for one answer in all, waits between attempts included.
         connect: for a connection.
-        read: the longest silence of a server that is answering.
+        read: the longest silence of a server. Nothing is streamed, so a whole generation is one silence.
         retries: attempts after the first.
         backoff, longest_wait: the first wait is at most `backoff`, and each later one twice the one before, up to
             `longest_wait`, which caps Retry-After too.
@@ -38,14 +38,14 @@ class Limits:
         InvalidInput: a number is out of range.
     """
 
-    deadline: float = 180.0
+    deadline: float = 300.0
     connect: float = 5.0
-    read: float = 120.0
+    read: float = 150.0
     retries: int = 6
     backoff: float = 0.5
     longest_wait: float = 60.0
     concurrency: int = 8
-    failures: int = 8
+    failures: int = 5
     cooldown: float = 15.0
 
     def __post_init__(self) -> None:
@@ -90,17 +90,28 @@ class SystemClock:
         time.sleep(seconds)
 
 
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """Permission for one exchange: how many failures had been counted when it began, and whether it is a probe."""
+
+    counted: int
+    probe: bool = False
+
+
 class Breaker:
     """Leaves a server alone that does not answer at all.
 
     Closed, everything passes. After `failures` transport failures in a row it opens and nothing passes for `cooldown`
     seconds. Then it is half open: one request passes, and its outcome closes it or opens it again.
+
+    Failures of exchanges that ran side by side count as one: a server that hangs up on eight requests at the same
+    moment has failed once.
     """
 
     def __init__(self, failures: int, cooldown: float, clock: Clock) -> None:
         self._failures, self._cooldown, self._clock = failures, cooldown, clock
         self._lock = threading.Lock()
-        self._row = 0
+        self._row = self._counted = 0
         self._until: float | None = None  # None: closed
         self._probing = False
         self._cause = ""
@@ -109,31 +120,33 @@ class Breaker:
     def is_open(self) -> bool:
         return self._until is not None
 
-    def enter(self) -> None:
+    def enter(self) -> Pass:
         """Raises:
         Fault: it is open; kind `open`.
         """
         with self._lock:
             if self._until is None:
-                return
-            left = self._until - self._clock.monotonic()
-            if left > 0 or self._probing:
+                return Pass(self._counted)
+            if self._until > self._clock.monotonic() or self._probing:
                 raise Fault(
                     "open", f"the server has not answered {self._row} times in a row and is left alone: {self._cause}"
                 )
             self._probing = True
+            return Pass(self._counted, probe=True)
 
-    def leave(self, fault: Fault | None) -> None:
+    def leave(self, entered: Pass, fault: Fault | None) -> None:
         """Tell how an exchange that had entered ended."""
         with self._lock:
-            self._probing = False
+            if entered.probe:
+                self._probing = False
             if fault is None or fault.kind != "transport":
                 self._row, self._until = 0, None
-                return
-            self._row += 1
-            self._cause = str(fault)
-            if self._failures and self._row >= self._failures:
-                self._until = self._clock.monotonic() + self._cooldown
+            elif entered.counted == self._counted:
+                self._counted += 1
+                self._row += 1
+                self._cause = str(fault)
+                if self._failures and self._row >= self._failures:
+                    self._until = self._clock.monotonic() + self._cooldown
 
 
 class Retrier:
@@ -173,7 +186,7 @@ class Retrier:
                 self._clock.sleep(wait)
 
     def _once(self, attempt: Callable[[float, int], Answer], left: float, tried: int) -> Answer:
-        self.breaker.enter()
+        entered = self.breaker.enter()
         fault: Fault | None = Fault("transport", "interrupted")
         try:
             answer = attempt(left, tried)
@@ -183,7 +196,7 @@ class Retrier:
             fault = known
             raise
         finally:
-            self.breaker.leave(fault)
+            self.breaker.leave(entered, fault)
 
     def _wait(self, fault: Fault, number: int) -> float:
         """Seconds to wait after the fault of attempt `number`, from 0."""

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
@@ -144,7 +144,7 @@ class Transport:
         if status in (408, 425, 500, 502, 504) or status > 504:
             return Fault("server", message, self._retry_after(response.headers))
         if 300 <= status < 400:
-            return Fault("refused", f"HTTP {status}: the server redirects, which is not followed; give the final URL")
+            return Fault("refused", f"HTTP {status}: the server redirects, which is not followed")
         return Fault("refused", message)
 
     def _retry_after(self, headers: Mapping[str, str]) -> float | None:
@@ -253,11 +253,18 @@ def _manager(base: str, connections: int) -> urllib3.PoolManager:
     """Connections, through the proxy of the environment if there is one; this machine is never behind a proxy."""
     parts = urlsplit(base)
     proxy = None if is_loopback(base) or proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)
-    manager = (
-        urllib3.PoolManager(maxsize=connections) if proxy is None else urllib3.ProxyManager(proxy, maxsize=connections)
-    )
+    manager = urllib3.PoolManager(maxsize=connections) if proxy is None else _proxied(proxy, connections)
     manager.pool_classes_by_scheme = {"http": _PlainPool, "https": _EncryptedPool}
     return manager
+
+
+def _proxied(proxy: str, connections: int) -> urllib3.PoolManager:
+    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    headers = None
+    if parts.username:
+        headers = urllib3.make_headers(proxy_basic_auth=f"{unquote(parts.username)}:{unquote(parts.password or '')}")
+    plain = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return urllib3.ProxyManager(plain, maxsize=connections, proxy_headers=headers)
 
 
 def _chunks(response: Any, most: int) -> list[bytes]:
