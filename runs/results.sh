@@ -31,6 +31,9 @@ if [ "$DATA" != none ]; then
   run garments_task7-select "${about[@]}" --tools select
   run garments_task7-zoom "${about[@]}" --tools zoom
   run garments_task7-shuffled "${about[@]}" --shuffles 2
+  for ocr in ocr no-ocr; do
+    run "grocery_task4-$ocr-tools-none" mbeir --root "$DATA" --task grocery_task4 --top-k 20 "--$ocr" --tools none
+  done
   for planner in sliding:10,5 merge:10,5 onepass:10; do
     run "garments_task7-${planner//[:,]/-}" "${about[@]}" --planner $planner
   done
