@@ -24,7 +24,7 @@ FLOORS = [
     {"coarse", "listing", "episode", "windows", "budget"},
     {"ingest", "retriever", "reranker"},
     {"pipeline", "teaching"},
-    {"viewer"},
+    {"viewer", "testing"},
     {"evaluation"},
     {"report", "adapters"},
     {"cli"},
@@ -38,7 +38,9 @@ HOMES = {
     "sentence_transformers": {"embedders", "policies"},
     "bm25s": {"evaluation"},
     "mteb": {"adapters"},
-    "torch": {"adapters"},
+    "torch": {"adapters", "policies"},
+    "transformers": {"policies"},
+    "peft": {"policies"},
     "tqdm": {"ingest", "teaching", "evaluation", "world"},
 }
 

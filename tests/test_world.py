@@ -325,3 +325,11 @@ def test_the_code_of_the_docs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
         exec(block, {})
+
+
+@pytest.mark.parametrize("size", [(1280, 1280), (1440, 1152), (1152, 1440)])
+def test_the_tasks_window_hides_the_detail(size: tuple[int, int]) -> None:
+    from vretrver.datasets.world import WINDOW_PIXELS
+    from vretrver.sizes import shown_size
+
+    assert max(shown_size(*size, max_pixels=WINDOW_PIXELS)) <= 224

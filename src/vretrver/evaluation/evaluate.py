@@ -76,6 +76,8 @@ def evaluate(
     model = load_embedder(embedder)
     reads = ocr.available() if settings.ocr is None else settings.ocr
     agent = _policy(policy, model, reads, stored)
+    if settings.window_pixels is None:
+        settings = replace(settings, window_pixels=task.window_pixels)
     config = resolve(task, settings, model, agent, reads)
     claim(place, config)
     batches = settings.chosen(len(task.topics))

@@ -175,7 +175,7 @@ def _draw_missing(folder: Path, settings: Mapping[str, Any], size: int, workers:
             initial=min(len(questions), size),
             unit="group",
             desc=f"world/{settings['split']}",
-            disable=not progress,
+            disable=None if progress else True,  # None: drawn where there is a terminal
         ) as bar,
     ):
         for pictures, question in mapping(write, range(len(questions), size)):
