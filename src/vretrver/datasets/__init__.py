@@ -82,8 +82,8 @@ class Task:
         given_order: whether `Topic.candidates` come ranked by an earlier stage, to be kept as the coarse order.
         facts: what else decides the result and is recorded with it: pool kind, instruction, prompt.
         task_id: M-BEIR's number of the task, for its seven-column runs.
-        window_pixels: the largest area at which the benchmark means pictures to stand in the window, unless the run says
-            otherwise; None leaves it to the policy.
+        window_pixels: the largest area at which the benchmark means pictures to stand in the window, unless the run
+            says otherwise; None leaves it to the policy.
     """
 
     name: str
