@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import email.utils
 import json
+import os
 import random
+import signal
 import socket
 import threading
 import time
@@ -371,21 +373,16 @@ def test_any_answer_is_read_or_refused(junk: bytes, message: Any, calls: Any, us
             assert answer.text.strip() and (answer.tokens is None or answer.tokens >= 0)
 
 
-def test_requests_in_work_are_cut_off_on_demand(silent: RawServer) -> None:
-    """What Ctrl-C does to those of a batch."""
-    policy = policy_for(silent, replace(QUICK, retries=0, concurrency=4))
-    failed: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            policy.complete([say(str(at)) for at in range(4)])
-        except PolicyError as fault:
-            failed.append(fault)
-
-    caller = threading.Thread(target=run)
-    caller.start()
-    while len(silent.requests) < 4:
-        time.sleep(0.01)
-    policy._transport.abort()
-    caller.join(2)
-    assert not caller.is_alive() and len(failed) == 1
+@pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
+@pytest.mark.parametrize("limits", [QUICK, replace(QUICK, read=0.05, backoff=1000, longest_wait=1000, deadline=9999)])
+def test_ctrl_c_ends_a_batch_at_once(silent: RawServer, limits: Limits) -> None:
+    """Whether its requests are waiting for the server or for their next attempt."""
+    policy = policy_for(silent, replace(limits, concurrency=4, failures=0))
+    timer = threading.Timer(0.4, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    started = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        policy.complete([say(str(at)) for at in range(9)])
+    assert time.perf_counter() - started < 3
+    timer.join()
+    assert 4 <= len(silent.requests) < 9

@@ -22,7 +22,7 @@ class FakeClock:
     def time(self) -> float:
         return self._now
 
-    def sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float, _stop: threading.Event | None = None) -> None:
         with self._lock:
             self.slept.append(seconds)
             self._now += seconds

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import random
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, TypeAlias
@@ -138,7 +139,8 @@ class ChatPolicy:
             MissingPath, ImageError: a picture of it cannot be rendered.
         """
         alone = len(conversations) == 1
-        settled = self._at_once(lambda conversation: self._settle(conversation, alone), conversations)
+        stop = threading.Event()
+        settled = self._at_once(lambda conversation: self._settle(conversation, alone, stop), conversations, stop)
         failed = next((outcome for _key, outcome in settled if isinstance(outcome, Exception)), None)
         if failed is None:
             return [outcome for _key, outcome in settled if isinstance(outcome, Completion)]
@@ -180,7 +182,7 @@ class ChatPolicy:
         return RequestWriter(self._options, self._pictures, self._tools, stop=self._stop, scope=self._address.base)
 
     def _at_once(
-        self, settle: Callable[[Conversation], Settled], conversations: Sequence[Conversation]
+        self, settle: Callable[[Conversation], Settled], conversations: Sequence[Conversation], stop: threading.Event
     ) -> list[Settled]:
         if len(conversations) <= 1 or self.limits.concurrency == 1:
             return [settle(conversation) for conversation in conversations]
@@ -188,13 +190,14 @@ class ChatPolicy:
         try:
             return list(pool.map(settle, conversations))
         except BaseException:  # Ctrl-C: what runs is cut off, what waits is not begun
+            stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             self._transport.abort()
             raise
         finally:
             pool.shutdown()
 
-    def _settle(self, conversation: Conversation, failures: bool) -> Settled:
+    def _settle(self, conversation: Conversation, failures: bool, stop: threading.Event) -> Settled:
         key: str | None = None
         try:
             request = self._writer.write(conversation)
@@ -203,7 +206,7 @@ class ChatPolicy:
             if kept is not None:
                 self._counter.add(ChatUsage(kept=int(isinstance(kept, Completion))))
                 return key, kept
-            return key, self._cached(request) or self._asked(request)
+            return key, self._cached(request) or self._asked(request, stop)
         except Exception as fault:  # one conversation's failure must not cost the others theirs
             return key, fault
 
@@ -214,8 +217,8 @@ class ChatPolicy:
         self._counter.add(ChatUsage(cache_hits=1))
         return Completion(answer.text, tokens=0)  # nothing was read or written for it this time
 
-    def _asked(self, request: Request) -> Completion:
-        answer = self._retrier.run(lambda left, tried: self._exchange(request, left, tried), self.name)
+    def _asked(self, request: Request, stop: threading.Event) -> Completion:
+        answer = self._retrier.run(lambda left, tried: self._exchange(request, left, tried), self.name, stop)
         self._counter.add(_usage(answer, request.images))
         if self._cache is not None and not answer.truncated:
             self._cache.put(request.key, answer)

@@ -74,7 +74,9 @@ class Clock(Protocol):
         """Seconds since 1970, to read an HTTP date against."""
         ...
 
-    def sleep(self, seconds: float) -> None: ...
+    def sleep(self, seconds: float, stop: threading.Event) -> None:
+        """Wait, but no longer than until `stop` is set."""
+        ...
 
 
 class SystemClock:
@@ -86,8 +88,8 @@ class SystemClock:
     def time(self) -> float:
         return time.time()
 
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
+    def sleep(self, seconds: float, stop: threading.Event) -> None:
+        stop.wait(seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,16 +158,18 @@ class Retrier:
         self._limits, self._clock, self._jitter = limits, clock, jitter
         self.breaker = Breaker(limits.failures, limits.cooldown, clock)
 
-    def run(self, attempt: Callable[[float, int], Answer], where: str) -> Answer:
+    def run(self, attempt: Callable[[float, int], Answer], where: str, stop: threading.Event | None = None) -> Answer:
         """The first answer.
 
         Args:
             attempt: one exchange, given the seconds that are left and how many came before it; raises Fault.
             where: what the error calls the server.
+            stop: no further attempt is made once it is set.
 
         Raises:
             PolicyError: no attempt succeeded; the message holds the last cause in one line.
         """
+        stop = threading.Event() if stop is None else stop
         end = self._clock.monotonic() + self._limits.deadline
         tried = 0
         while True:
@@ -173,7 +177,7 @@ class Retrier:
                 return self._once(attempt, end - self._clock.monotonic(), tried)
             except Fault as fault:
                 tried += fault.kind != "open"
-                if not fault.again:
+                if not fault.again or stop.is_set():
                     raise PolicyError(f"{where}: {fault}") from None
                 if tried > self._limits.retries:
                     raise PolicyError(f"{where}: {fault} (tried {tried} times)") from None
@@ -183,7 +187,9 @@ class Retrier:
                         f"{where}: {fault} (tried {tried} times; another wait of {wait:.1f} s would pass the deadline "
                         f"of {self._limits.deadline:g} s)"
                     ) from None
-                self._clock.sleep(wait)
+                self._clock.sleep(wait, stop)
+                if stop.is_set():
+                    raise PolicyError(f"{where}: {fault} (interrupted)") from None
 
     def _once(self, attempt: Callable[[float, int], Answer], left: float, tried: int) -> Answer:
         entered = self.breaker.enter()
