@@ -238,6 +238,8 @@ def test_another_server_another_option_another_entry(tmp_path: Path) -> None:
 def test_a_cache_does_not_go_with_sampling_or_a_file(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"temperature 1\.0"):
         ChatPolicy("http://localhost/v1", "m", temperature=1.0, cache=tmp_path)
+    with pytest.raises(InvalidInput, match="temperature None"):
+        ChatPolicy("http://localhost/v1", "m", temperature=None, cache=tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot make the cache folder"):
         ChatPolicy("http://localhost/v1", "m", cache=tmp_path / "file")
@@ -378,6 +380,7 @@ def test_options_that_are_refused() -> None:
     refused("choose text", tools="both")
     refused("temperature", temperature=float("nan"))
     refused("max_tokens 0", max_tokens=0)
+    refused("quality is 0", quality=0)
     refused("'stop'", extra={"stop": ["x"]})
     refused("does not go into JSON", extra={"seed": {1}})
     refused("either wire or boxes", wire=Wire(), boxes="released")

@@ -238,6 +238,13 @@ def test_what_no_retry_can_mend_is_not_retried() -> None:
             assert len(server.requests) == 1
 
 
+def test_what_a_server_says_cannot_move_the_cursor() -> None:
+    said = json.dumps({"error": {"message": "bad\x1b[2J\r\n\u202emodel"}}).encode()
+    with RawServer(response(said, "400 Bad Request")) as server, pytest.raises(PolicyError) as caught:
+        policy_for(server).complete([say("x")])
+    assert str(caught.value).endswith("HTTP 400: bad [2J model")
+
+
 # ---- the breaker
 
 

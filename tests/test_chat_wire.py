@@ -256,6 +256,7 @@ def test_import_stays_light() -> None:
 def test_extra_fields_reach_the_body() -> None:
     from vretrver.policies.chat import ChatPolicy
 
+    assert ChatPolicy("http://localhost/v1", "m", temperature=None, max_tokens=None)._options == {"model": "m"}
     policy = ChatPolicy("http://localhost/v1", "m", max_tokens=None, extra={"max_completion_tokens": 7, "seed": 1})
     assert policy._options == {"model": "m", "temperature": 0.0, "max_completion_tokens": 7, "seed": 1}
     with pytest.raises(InvalidInput):

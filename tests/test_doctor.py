@@ -108,6 +108,11 @@ def test_a_server_that_takes_no_stop_text() -> None:
         assert verdicts(examined(endpoint, stop=False)) == dict.fromkeys(ALL, "ok")
 
 
+def test_a_model_that_has_nothing_to_say_is_asked_on() -> None:
+    with FakeEndpoint(reply=lambda reading: "  " if "Say yes" in reading.text else None) as endpoint:
+        assert verdicts(examined(endpoint)) == dict.fromkeys(ALL, "ok")
+
+
 def test_no_server_no_exception() -> None:
     with FakeEndpoint() as endpoint:
         name = endpoint.policy

@@ -75,7 +75,7 @@ class Report:
 
 
 def doctor(policy: ChatPolicy | str) -> Report:
-    """Ask an endpoint a handful of small questions, each retried as the policy's limits say.
+    """Ask an endpoint a handful of small questions, each for at most two minutes and two retries.
 
     Args:
         policy: the policy, or its name, `chat:URL#MODEL`.
@@ -86,16 +86,21 @@ def doctor(policy: ChatPolicy | str) -> Report:
     Raises:
         InvalidInput: the name is not one of a chat endpoint.
     """
-    chat = ChatPolicy.load(policy) if isinstance(policy, str) else policy.uncached()
+    chat = (ChatPolicy.load(policy) if isinstance(policy, str) else policy).for_checks()
+    try:
+        return Report(chat.name, tuple(_checks(chat)))
+    finally:
+        chat.close()
+
+
+def _checks(chat: ChatPolicy) -> list[Check]:
     reachable, model = _models(chat)
-    checks = [reachable, model]
-    seconds: list[float] = []
     stop, chat = _stop(chat) if reachable.verdict != "failed" else (_skipped("stop"), chat)
-    checks.append(stop)
+    checks = [reachable, model, stop]
+    seconds: list[float] = []
     for name, look in (("images", _images), ("protocol", _protocol), ("boxes", _boxes)):
         checks.append(_skipped(name) if stop.verdict in ("failed", "skipped") else _looked(name, look, chat, seconds))
-    checks.append(_latency(seconds))
-    return Report(chat.name, tuple(checks))
+    return [*checks, _latency(seconds)]
 
 
 def _models(chat: ChatPolicy) -> tuple[Check, Check]:
@@ -122,17 +127,23 @@ def _models(chat: ChatPolicy) -> tuple[Check, Check]:
 
 def _stop(chat: ChatPolicy) -> tuple[Check, ChatPolicy]:
     """Whether a stop text is taken; and the policy to go on with, since all else would fail for the same reason."""
+    said = _refusal(chat)
+    if said is None:
+        return Check("stop", "ok", "takes text alone, and a text to stop at"), chat
+    other = chat.without_stop()
+    if said.startswith("HTTP") and _refusal(other) is None:
+        return Check("stop", "warning", f"fails when asked to stop at a text: {said}", "pass stop=False"), other
+    return Check("stop", "failed", said, _what_to_do(said)), chat
+
+
+def _refusal(chat: ChatPolicy) -> str | None:
+    """Why a request of a few words fails; None when it does not, whatever is answered."""
     try:
         _ask(chat, ["Say yes."])
     except VretrverError as fault:
         said = one_line(_cause(chat, fault))
-        other = chat.without_stop()
-        try:
-            _ask(other, ["Say yes."])
-        except VretrverError:
-            return Check("stop", "failed", said, _what_to_do(said)), chat
-        return Check("stop", "warning", f"fails when asked to stop at a text: {said}", "pass stop=False"), other
-    return Check("stop", "ok", "takes text alone, and a text to stop at"), chat
+        return None if said.startswith("the answer is empty") else said
+    return None
 
 
 def _looked(name: str, look: Callable[[ChatPolicy], Check], chat: ChatPolicy, seconds: list[float]) -> Check:

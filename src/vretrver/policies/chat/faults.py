@@ -30,6 +30,7 @@ class Fault(Exception):
 
 
 def one_line(text: object, most: int = 200) -> str:
-    """A cause short enough for a message."""
-    line = " ".join(str(text)[: 4 * most].split())
+    """A cause short enough for a message, without what could move a terminal's cursor."""
+    shown = "".join(character if character.isprintable() else " " for character in str(text)[: 4 * most])
+    line = " ".join(shown.split())
     return line if len(line) <= most else line[: most - 3] + "..."

@@ -10,6 +10,7 @@ import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
 from vretrver.boxes import BoxFamily, box_family
@@ -45,7 +46,7 @@ class ChatPolicy:
             tool calling.
         stop: ask the server to stop where a call in the text ends. Without it, what a model writes behind a call costs
             tokens and is dropped; some servers fail on it or refuse it (`doctor` tells).
-        temperature: 0 takes the likeliest token each time.
+        temperature: 0 takes the likeliest token each time; None leaves it to the server.
         max_tokens: of one generation; None leaves it to the server.
         extra: more fields of the request's body, such as `{"seed": 1}`. No secrets: they are part of the fingerprint.
         limits: times, attempts and concurrency.
@@ -68,7 +69,7 @@ class ChatPolicy:
         boxes: BoxFamily | None = None,
         tools: Literal["text", "native"] = "text",
         stop: bool = True,
-        temperature: float = 0.0,
+        temperature: float | None = 0.0,
         max_tokens: int | None = 4096,
         extra: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
@@ -84,16 +85,17 @@ class ChatPolicy:
         self.wire = wire or Wire(boxes=family_of(model) if boxes is None else box_family(boxes))
         self.limits = Limits() if limits is None else limits
         self._options = _options(model, tools, temperature, max_tokens, extra)
-        if cache is not None and temperature > 0:
+        if cache is not None and temperature != 0:
             raise InvalidInput(f"a cache would give every sample at temperature {temperature} the same text; drop one")
-        clock = SystemClock() if clock is None else clock
+        if not 1 <= quality <= 95:
+            raise InvalidInput(f"quality is {quality}; a JPEG's is 1 to 95")
+        self._clock = SystemClock() if clock is None else clock
         self._tools, self._stop = tools, stop
         self._pictures = Pictures(quality)
         self._writer = self._new_writer()
-        self._transport = Transport(self._address, self.limits, clock)
-        self._retrier = Retrier(self.limits, clock, random.Random())  # noqa: S311 (jitter is no secret)
+        self._connect()
         self._cache = None if cache is None else AnswerCache(cache)
-        self._kept = Kept(clock)
+        self._kept = Kept(self._clock)
         self._counter = Counter()
         self._quality = quality
 
@@ -151,20 +153,25 @@ class ChatPolicy:
         raise failed
 
     def get(self, path: str) -> Reply:
-        """What the server says at a path below the base URL, such as `/models`; asked once, without retries.
+        """What the server says at a path below the base URL, such as `/models`; asked once, for at most 30 s.
 
         Raises:
             PolicyError: anything but a whole answer of status 200.
         """
         try:
-            return self._transport.get(path, min(self.limits.deadline, self.limits.read))
+            return self._transport.get(path, min(self.limits.deadline, 30.0))
         except Fault as fault:
             raise PolicyError(f"{self.name}: {fault}") from None
 
-    def uncached(self) -> ChatPolicy:
-        """The same policy without its cache; connections and counters are shared."""
+    def for_checks(self) -> ChatPolicy:
+        """The same policy without its cache, with at most two retries and two minutes an answer; it counts alike."""
         other = copy.copy(self)
         other._cache = None
+        limits = self.limits
+        other.limits = replace(
+            limits, deadline=min(limits.deadline, 120.0), read=min(limits.read, 120.0), retries=min(limits.retries, 2)
+        )
+        other._connect()
         return other
 
     def without_stop(self) -> ChatPolicy:
@@ -177,6 +184,10 @@ class ChatPolicy:
     def close(self) -> None:
         """Close idle connections; they open again when needed."""
         self._transport.close()
+
+    def _connect(self) -> None:
+        self._transport = Transport(self._address, self.limits, self._clock)
+        self._retrier = Retrier(self.limits, self._clock, random.Random())  # noqa: S311 (jitter is no secret)
 
     def _new_writer(self) -> RequestWriter:
         return RequestWriter(self._options, self._pictures, self._tools, stop=self._stop, scope=self._address.base)
@@ -231,7 +242,7 @@ class ChatPolicy:
 
 
 def _options(
-    model: str, tools: str, temperature: float, max_tokens: int | None, extra: Mapping[str, Any] | None
+    model: str, tools: str, temperature: float | None, max_tokens: int | None, extra: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """The fields of every request.
 
@@ -240,7 +251,7 @@ def _options(
     """
     if tools not in ("text", "native"):
         raise InvalidInput(f"tools is {tools!r}; choose text (calls stand in the text) or native (the server's own)")
-    if not 0 <= temperature <= 2 or (max_tokens is not None and max_tokens < 1):
+    if not 0 <= (temperature or 0) <= 2 or (max_tokens is not None and max_tokens < 1):
         raise InvalidInput(f"temperature {temperature} is not in 0..2, or max_tokens {max_tokens} not 1 or more")
     options = {"model": model, "temperature": temperature, "max_tokens": max_tokens}
     taken = sorted({"messages", "tools", "stop", "stream", "n", *options} & set(extra or ()))

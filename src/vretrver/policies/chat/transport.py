@@ -94,6 +94,8 @@ class Transport:
             raise
         except _BROKEN as broken:
             exchange.in_time()
+            if isinstance(getattr(broken, "reason", broken), urllib3.exceptions.SSLError):
+                raise Fault("refused", self._address.redacted(_why(broken))) from None  # a certificate does not heal
             raise Fault("transport", self._address.redacted(_why(broken))) from None
         finally:
             self._running.discard(exchange)
