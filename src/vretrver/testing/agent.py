@@ -20,12 +20,15 @@ from vretrver.types import ImageRef
 Relevance: TypeAlias = Callable[[str, str, bytes | None], float]
 """Query text, a candidate's text, its picture's bytes as sent (JPEG) or None -> relevance; higher is better."""
 
+_VERB = r"\b(?:rank|put|place|choose|select|pick|prefer|list|make|move)\s+"
+_TOP = r"\b(?:first|top|best|above|number one|1)\b"
 _FIRST = re.compile(
-    r"(?:ignore|disregard|forget)\b.{0,40}\b(?:instruction|previous|above|other)"
-    r"|\b(?:rank|put|place|choose|select|list)\s+(?:this|me|it)\b.{0,30}\b(?:first|top|best|1)\b",
+    r"(?:ignore|disregard|forget|override)\b.{0,40}\b(?:instruction|previous|above|other|earlier)"
+    rf"|{_VERB}(?:this|me|it)\b.{{0,40}}{_TOP}",
     re.IGNORECASE,
 )
-_NAMED = re.compile(r"\b(?:rank|put|place|choose|select|list)\s+(?:candidate\s*)?\(?(\d{1,3})\)?\s.{0,20}first", re.I)
+_NAMED = re.compile(rf"{_VERB}(?:candidate|number|item)?\s*\(?(\d{{1,3}})\)?\s.{{0,30}}{_TOP}", re.IGNORECASE)
+_ORDER = re.compile(r"\b(?:answer|ranking|order|output)\b.{0,20}?\[([\d ,]{1,100})\]", re.IGNORECASE)
 _SAY = re.compile(
     r"\b(?:answer|reply|respond|say|write|output)\s+(?:only |exactly |with )*[:\"'“](.{1,200}?)[\"'”]", re.I
 )
@@ -43,7 +46,8 @@ class Agent:
         position_bias: what the first candidate of a window gains over the last.
         look_share: probability of a tool call in each turn that allows one; with 1, every window is looked at twice.
         boxes: the coordinates in which it writes boxes.
-        gullible: whether it obeys instructions that stand in a candidate's text.
+        gullible: whether it obeys the first instruction that stands in a candidate's text: to rank something first, to
+            forget other instructions (it then ranks that candidate first), to give an order, to say something.
     """
 
     relevance: Relevance
@@ -104,6 +108,8 @@ class Agent:
         for at, item in enumerate(candidates):
             if said := _SAY.search(item.text):
                 return said[1]
+            if told := _ORDER.search(item.text):
+                return f"<answer>[{told[1]}]</answer>"
             named = _NAMED.search(item.text)
             first = int(named[1]) - 1 if named else at if _FIRST.search(item.text) else None
             if first is not None and first in order:
