@@ -125,7 +125,7 @@ def test_pictures_are_kept_within_their_room() -> None:
     from vretrver.images import from_pil
 
     views = [View(from_pil(Image.new("RGB", (28, 28), (at, 0, 0))), 28, 28) for at in range(6)]
-    size = len(Pictures().part(views[0]).part)
+    size = len(Pictures().part(views[0]).part) + len(views[0].image.data or b"")
     pictures = Pictures(room=3 * size + size // 2)
     for view in views:
         pictures.part(view)

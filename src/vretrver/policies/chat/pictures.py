@@ -58,15 +58,21 @@ class Pictures:
             self.encoded += 1
             if key not in self._kept:
                 self._kept[key] = made
-                self._bytes += len(made.part)
+                self._bytes += _size(key, made)
             while self._bytes > self._room and len(self._kept) > 1:
-                self._bytes -= len(self._kept.popitem(last=False)[1].part)
+                self._bytes -= _size(*self._kept.popitem(last=False))
         return made
 
     def _encode(self, view: View) -> Encoded:
         jpeg = encode_jpeg(render(view), self._quality)
         part = b'{"type":"image_url","image_url":{"url":"data:image/jpeg;base64,' + base64.b64encode(jpeg) + b'"}}'
         return Encoded(part, hashlib.sha256(part).digest())
+
+
+def _size(key: Hashable, made: Encoded) -> int:
+    """Bytes that an entry keeps alive: the part, and the original where the view holds it itself."""
+    original = key.image.data if isinstance(key, View) else None
+    return len(made.part) + len(original or b"")
 
 
 def _content(view: View) -> Hashable:
