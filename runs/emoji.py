@@ -36,11 +36,11 @@ def main() -> None:
     texts = [{"text": names[name]} for name in pool[: options.queries]]
     for kind, queries in (("picture", pictures), ("name", texts)):
         folder = options.out / kind
-        for source, part in ((found, "documents"), (asked, "asked")):
+        for source, part in ((found, "pictures"), (asked, "asked")):
             (folder / part).mkdir(parents=True, exist_ok=True)
             for name in pool:
                 shutil.copy(source / name, folder / part / name)
-        _write(folder / "documents.jsonl", ({"id": name, "image": f"documents/{name}"} for name in pool))
+        _write(folder / "documents.jsonl", ({"id": name, "image": f"pictures/{name}"} for name in pool))
         _write(
             folder / "queries.jsonl",
             ({"id": f"q-{name}", **query, "relevant": [name]} for name, query in zip(pool, queries, strict=False)),
