@@ -43,6 +43,6 @@ fi
 run world world --size "$SIZE" --seed 7 --top-k 4 --no-ocr
 run world-tools-none world --size "$SIZE" --seed 7 --top-k 4 --no-ocr --tools none
 run world-vector world --size "$SIZE" --seed 7 --top-k 4 --no-ocr --coarse vector --policy none
-run world-ocr world --size "$SIZE" --seed 7 --top-k 4 --limit "$((SIZE / 4))"
+run world-ocr world --size "$((SIZE / 4))" --seed 7 --top-k 4
 
 "$BIN/vretrver" report "$OUT"/runs/* -o "$OUT/report.html"
