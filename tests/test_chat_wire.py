@@ -226,6 +226,9 @@ def test_the_cache_stays_within_its_room_and_forgets_the_oldest(tmp_path: Path) 
     sizes = [path.stat().st_size for path in (tmp_path / "cache").glob("*/*.json")]
     assert 1000 < sum(sizes) <= 2000
     assert cache.get(keys[0]) is None and cache.get(keys[15]) == Answer("x" * 100)
+    moved = f"{keys[15][:62]}ff"
+    next((tmp_path / "cache").glob(f"*/{keys[15]}.json")).rename(tmp_path / "cache" / moved[:2] / f"{moved}.json")
+    assert cache.get(moved) is None  # an entry tells whose it is
     cache.put("f" * 64, Answer("x" * 5000))
     assert cache.get("f" * 64) is None  # larger than all the room
     if os.name == "posix":

@@ -152,21 +152,21 @@ def test_tokens_and_the_prefix_cache() -> None:
 
 def test_counters_and_latency(paint: Paint) -> None:
     documents = [Document(str(at), f"tile {at}", ImageRef(paint(f"{at}.png", size=(280, 280)))) for at in range(3)]
-    with FakeEndpoint(number, look_share=0, latency=Latency(1.0, 0.001, 0.1)) as endpoint:
+    with FakeEndpoint(number, look_share=0, latency=Latency(60.0, 0.001, 0.1)) as endpoint:
         started = time.perf_counter()
         policy = ChatPolicy.load(endpoint.policy)
         Reranker(policy).rerank("q", documents)
         one = endpoint.counters
         assert (one.calls, one.answers, one.images, one.image_tokens, one.concurrency) == (1, 1, 3, 300, 1)
-        assert one.seconds == pytest.approx(1 + 0.001 * one.prompt_tokens + 0.1 * one.completion_tokens)
+        assert one.seconds == pytest.approx(60 + 0.001 * one.prompt_tokens + 0.1 * one.completion_tokens)
         Reranker(policy).rerank("q", documents)
         two = endpoint.counters
         assert two.uncached_tokens - one.uncached_tokens < BLOCK + 1  # all but the last block was known
-        assert time.perf_counter() - started < 1  # nothing was slept
+        assert time.perf_counter() - started < 30  # nothing was slept
     with FakeEndpoint(number, latency=Latency(0.2, 0, 0), time_scale=0.5) as endpoint:
         started = time.perf_counter()
         Reranker(ChatPolicy.load(endpoint.policy)).rerank("q", tiles(2))
-        assert 0.1 <= time.perf_counter() - started < 1
+        assert time.perf_counter() - started >= 0.1
 
 
 def test_it_answers_any_client(paint: Paint) -> None:
