@@ -383,7 +383,7 @@ def test_any_answer_is_read_or_refused(junk: bytes, message: Any, calls: Any, us
 
 @pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
 @pytest.mark.parametrize("limits", [QUICK, replace(QUICK, read=0.05, backoff=1000, longest_wait=1000, deadline=9999)])
-def test_ctrl_c_ends_a_batch_at_once(silent: RawServer, limits: Limits) -> None:
+def test_ctrl_c_ends_a_batch_at_once(silent: RawServer, limits: Limits, request: pytest.FixtureRequest) -> None:
     """Whether its requests are waiting for the server or for their next attempt."""
     policy = policy_for(silent, replace(limits, concurrency=4, failures=0))
 
@@ -394,6 +394,9 @@ def test_ctrl_c_ends_a_batch_at_once(silent: RawServer, limits: Limits) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
     presser = threading.Thread(target=press)
+    # Tests that a shell starts in the background have been told to ignore the signal.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     presser.start()
     started = time.perf_counter()
     with pytest.raises(KeyboardInterrupt):

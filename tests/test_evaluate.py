@@ -150,6 +150,17 @@ def test_a_run_that_was_stopped_goes_on_and_pays_no_call_twice(run: Run, tmp_pat
     assert len(first.seen) + len(second.seen) == 20
 
 
+def test_a_policy_that_works_one_by_one_loses_no_answer_in_the_middle_of_a_batch(run: Run, tmp_path: Path) -> None:
+    class OneByOne(Dies):
+        at_once = 1
+
+    first, second = OneByOne(4), ScriptedPolicy([LAST_FIRST])
+    with pytest.raises(KeyboardInterrupt):
+        run(policy=first, batch=6)
+    run(policy=second, batch=6)
+    assert (len(first.seen), len(second.seen)) == (4, 6)
+
+
 KILLED = """
 import sys, time
 from pathlib import Path

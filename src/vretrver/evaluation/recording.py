@@ -32,7 +32,6 @@ class RecordedPolicy:
         self._policy, self._journal = policy, journal
         self._known = {record["call"]["key"]: record["call"] for record in records if "call" in record}
         self.topic_of: dict[Query, str] = {}  # names for the journal's readers
-        self.paid = 0
 
     @property
     def name(self) -> str:
@@ -50,24 +49,28 @@ class RecordedPolicy:
         """
         keys = [key_of(conversation) for conversation in conversations]
         new = {key: one for key, one in zip(keys, conversations, strict=True) if key not in self._known}
-        if new:
-            started = time.perf_counter()
-            answers = list(self._policy.complete(list(new.values())))
-            if len(answers) != len(new):
-                raise PolicyError(f"policy {self.name} gave {len(answers)} texts for {len(new)}")
-            seconds = (time.perf_counter() - started) / len(new)
-            calls = [
-                self._record(key, conversation, answer, seconds)
-                for (key, conversation), answer in zip(new.items(), answers, strict=True)
-            ]
-            self._journal.append({"call": call} for call in calls)
-            self._known.update((call["key"], call) for call in calls)
-            self.paid += len(calls)
+        at_once = getattr(self._policy, "at_once", None) or max(1, len(new))
+        for start in range(0, len(new), at_once):
+            self._pay(list(new.items())[start : start + at_once])
         return [_completion(self._known[key]) for key in keys]
 
     def seconds_of(self, topic: str) -> float:
         """What a topic's calls took when they were paid for."""
         return sum(float(call["seconds"]) for call in self._known.values() if call["topic"] == topic)
+
+    def _pay(self, new: Sequence[tuple[str, Conversation]]) -> None:
+        """Ask the policy, and keep what it answers."""
+        started = time.perf_counter()
+        answers = list(self._policy.complete([conversation for _key, conversation in new]))
+        if len(answers) != len(new):
+            raise PolicyError(f"policy {self.name} gave {len(answers)} texts for {len(new)}")
+        seconds = (time.perf_counter() - started) / len(new)
+        calls = [
+            self._record(key, conversation, answer, seconds)
+            for (key, conversation), answer in zip(new, answers, strict=True)
+        ]
+        self._journal.append({"call": call} for call in calls)
+        self._known.update((call["key"], call) for call in calls)
 
     def _record(self, key: str, conversation: Conversation, answer: Completion, seconds: float) -> dict[str, Any]:
         if not isinstance(answer, Completion) or not isinstance(answer.text, str):

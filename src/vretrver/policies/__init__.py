@@ -15,7 +15,11 @@ from vretrver.messages import Completion, Conversation
 
 @runtime_checkable
 class Policy(Protocol):
-    """Continues conversations. `name` says what it is in traces; it must not hold a secret."""
+    """Continues conversations. `name` says what it is in traces; it must not hold a secret.
+
+    It may have `at_once`: how many conversations it really works on side by side. Who records answers hands over no
+    more than that, so that a crash loses no answer that was given.
+    """
 
     @property
     def name(self) -> str: ...

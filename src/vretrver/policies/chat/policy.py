@@ -113,6 +113,10 @@ class ChatPolicy:
         return f"chat:{self._address.base}#{self._address.model}"
 
     @property
+    def at_once(self) -> int:
+        return self.limits.concurrency
+
+    @property
     def model(self) -> str:
         return self._address.model
 

@@ -52,6 +52,7 @@ class EvidencePolicy:
     """
 
     name = "evidence"
+    at_once = 1
     wire = Wire()  # boxes in pixels of the original
 
     def __init__(self, eyes: Eyes, kinds: Mapping[str, Weights], centre: NDArray[np.float32] | None = None) -> None:

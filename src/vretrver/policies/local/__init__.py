@@ -73,7 +73,7 @@ class LocalPolicy:
         _at_least("temperature", temperature, 0)
         self.name = f"local:{loaded.name}"
         self.wire = wire or Wire(boxes=default_boxes(loaded.name, loaded.model_type))
-        self.batch = batch
+        self.batch = self.at_once = batch
         self._loaded = loaded
         self._options = f"{max_new_tokens} {temperature} {seed}"
         self._writer = PromptWriter(loaded.processor, self.name)
