@@ -193,7 +193,8 @@ def test_reading_stopped_in_the_middle_goes_on_where_it_was(paint: Paint, tmp_pa
 
 
 KILLED = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs the tests in the background ignores it
 sys.path.insert(0, {tests!r})
 from conftest import MeanColour
 from vretrver.ingest import build_index
