@@ -15,8 +15,10 @@ examples:
   vretrver search photos.vr --image shoe.jpg "the same in red" --trace run.jsonl
   vretrver view run.jsonl -o run.html
   vretrver teach photos.vr labels.csv
+  vretrver eval jsonl --root my-benchmark -o runs/mine
 
-`vretrver COMMAND --help` says more. Nothing is downloaded, and nothing leaves this machine.
+`vretrver COMMAND --help` says more. Nothing is downloaded, and nothing leaves this machine unless you name a
+chat: server.
 """
 
 
