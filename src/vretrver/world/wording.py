@@ -35,7 +35,7 @@ _DETAILS = {
     ),
     "count": (
         "the tag on {the_thing} shows {value}",
-        "there are exactly {value} on its tag",
+        "exactly {value} can be seen on its tag",
         "{value} can be counted on the label",
         "its tag bears {value} among other marks",
     ),
