@@ -54,7 +54,14 @@ def test_a_run_and_its_files(run: Any, tmp_path: Path) -> None:
         "coarse.trec", "qrels.trec",
     }  # fmt: skip
     assert json.loads((tmp_path / "run/metrics.json").read_text()) == metrics
-    assert main(["view", str(tmp_path / "run/traces.jsonl"), "-o", str(tmp_path / "traces.html")]) == 0
+    view, page = (
+        ["view", str(tmp_path / "run/traces.jsonl"), "-o", str(tmp_path / "traces.html")],
+        tmp_path / "traces.html",
+    )
+    assert main(view) == 0
+    assert "data:image/jpeg" not in page.read_text(encoding="utf-8")
+    assert main([*view, "--pictures"]) == 0
+    assert "data:image/jpeg" in page.read_text(encoding="utf-8")
 
 
 def test_shards_topics_and_limits(run: Any, tmp_path: Path, capsys: Capture) -> None:

@@ -104,8 +104,13 @@ def _add_view(commands: Commands) -> None:
         "view",
         "Turn a trace file into one page that opens by itself: every turn, every crop drawn on its picture.",
     )
-    parser.add_argument("traces", metavar="TRACES", help="written by --trace")
+    parser.add_argument("traces", metavar="TRACES", help="written by --trace, or a run folder's traces.jsonl")
     parser.add_argument("-o", "--output", required=True, metavar="HTML")
+    parser.add_argument(
+        "--pictures",
+        action="store_true",
+        help="open the originals of traces that came without thumbnails, as a run's do; for traces of your own",
+    )
 
 
 def _add_info(commands: Commands) -> None:

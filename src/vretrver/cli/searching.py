@@ -78,7 +78,7 @@ def teach(options: Namespace) -> int:
 def view(options: Namespace) -> int:
     from vretrver.viewer import render
 
-    render(options.traces, options.output)
+    render(options.traces, options.output, pictures=options.pictures)
     print(options.output)
     return 0
 

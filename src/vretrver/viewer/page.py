@@ -19,6 +19,7 @@ from os import PathLike
 from typing import Any
 
 from vretrver.errors import RecordError
+from vretrver.viewer.pictures import pictures_of
 from vretrver.viewer.trace_file import records_of, replace_file
 
 SCRIPTS = ("dom.js", "model.js", "pictures.js", "order.js", "looks.js", "results.js", "page.js")
@@ -28,13 +29,21 @@ _MARK = re.compile(r"\{\{(\w+)\}\}")
 _DATA_URL = re.compile(r"data:image/jpeg;base64,[A-Za-z0-9+/=]*\Z")
 
 
-def render(traces_path: str | PathLike[str] | None, out_html: str | PathLike[str], title: str | None = None) -> None:
+def render(
+    traces_path: str | PathLike[str] | None,
+    out_html: str | PathLike[str],
+    title: str | None = None,
+    *,
+    pictures: bool = False,
+) -> None:
     """Write the page of a trace file, or with None the empty page that opens trace files itself.
 
     Args:
         traces_path: a trace file, as `write_traces` writes it.
         out_html: where the page goes; replaced once it is complete.
         title: the page's title; the trace file's name by default.
+        pictures: for lines without thumbnails, such as an evaluation's, open the originals that they name. Only for
+            traces of your own: a trace names any file it likes.
 
     Raises:
         MissingPath, RecordError: as `read_traces`, or the page would be too large for a browser.
@@ -42,7 +51,10 @@ def render(traces_path: str | PathLike[str] | None, out_html: str | PathLike[str
     """
     records = None
     if traces_path is not None:
-        records = [_shown(record) for record, _ranking in records_of(traces_path)]
+        records = [
+            _shown(record | ({"pictures": pictures_of(ranking)} if pictures and not record.get("pictures") else {}))
+            for record, ranking in records_of(traces_path)
+        ]
         title = title or os.path.basename(os.fspath(traces_path))
     text = page(records, title or "vretrver")
     if len(text) > MAX_PAGE_BYTES:
