@@ -105,6 +105,7 @@ def resolve(task: Task, settings: Settings, embedder: Embedder, policy: Policy |
         "data": data_digest(task),
         "facts": dict(task.facts),
         "n_pool": len(task.pool),
+        "galleries": any(topic.candidates is not None for topic in task.topics),
         "measures": list(task.measures),
         "embedder": embedder.name,
         "fingerprint": embedder.fingerprint,

@@ -98,6 +98,8 @@ def _asked_with(run: RunFolder) -> str:
 
 
 def _pool(run: RunFolder) -> str:
+    if run.config.get("galleries"):
+        return ", each with candidates of its own"
     pool = number(run.config.get("n_pool"))
     return f", over {pool:,.0f} items" if pool else ""
 
