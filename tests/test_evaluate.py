@@ -24,7 +24,7 @@ from vretrver.evaluation.folder import merge, outcomes_of
 from vretrver.evaluation.settings import Settings
 from vretrver.messages import Completion, Conversation
 from vretrver.policies.scripted import ScriptedPolicy
-from vretrver.report import overview, read_run
+from vretrver.report import overview, read_run, write_report
 from vretrver.types import Document, ImageRef, Query
 from vretrver.viewer import read_traces
 
@@ -276,6 +276,8 @@ def test_galleries_of_their_own_are_kept_to(run: Run, task: Task, tmp_path: Path
     run(given=replace(task, topics=topics))
     assert {frozenset(one.coarse) for one in outcomes_of(tmp_path / "run")} == {frozenset({"d1", "d2", "d3"})}
     assert "each with candidates of its own" in overview([read_run(tmp_path / "run")])
+    page = write_report([tmp_path / "run"], tmp_path / "report.html").read_text()
+    assert "made here" in page  # the card's source
     given = replace(task, topics=topics, given_order=True)
     run("given", given=given)
     assert {one.coarse for one in outcomes_of(tmp_path / "given")} == {("d1", "d2", "d3")}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -128,6 +128,7 @@ def resolve(task: Task, settings: Settings, embedder: Embedder, policy: Policy |
         "version": __version__,
     }
     config["hash"] = hashed(config)
+    config["card"] = asdict(task.card)
     config["versions"] = {name: _version(name) for name in ("numpy", "pillow", "onnxruntime", "lancedb")}
     return config
 

@@ -19,8 +19,8 @@ from vretrver.windows import load_planner
 
 DegradeOn = Literal["queries", "pool", "both"]
 COARSE = "hybrid, vector, bm25 or run:FILE"
-UNHASHED = ("hash", "shard", "versions")
-"""Left out of the hash: what differs between shards of one run, or between machines that should agree."""
+UNHASHED = ("hash", "shard", "versions", "card")
+"""Left out of the hash: what differs between shards of one run or machines that should agree, and mere words."""
 
 
 @dataclass(frozen=True, slots=True)

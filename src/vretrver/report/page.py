@@ -20,7 +20,7 @@ from vretrver.report.figures import calibration, looking, stability
 from vretrver.report.markup import Child, Html, h, joined
 from vretrver.report.robustness import curves, robustness
 from vretrver.report.run_folder import RunFolder, mapping, read_run
-from vretrver.report.tables import all_runs, beside_the_paper, cost, errors, groups, side_by_side
+from vretrver.report.tables import all_runs, beside_the_paper, cost, data, errors, groups, side_by_side
 from vretrver.report.thumbnails import Thumbnails
 from vretrver.report.trace_page import read_chosen, write_trace_page
 from vretrver.report.words import opening
@@ -186,6 +186,7 @@ def _sections(
         ("Cost", "cost", cost(runs, names)),
         ("Errors", "errors", _titled((names[run], drawn) for run, drawn in failed)),
         ("Beside the paper", "paper", beside_the_paper(runs, names)),
+        ("Data", "data", data(runs)),
         ("Query by query", "queries", [
             h("div", {"class": "run", "id": f"run-{at}"}, h("h3", {}, f"{names[run]} · {run.task}"), drawn)
             for at, (run, drawn) in enumerate(zip(runs, shown, strict=True), start=1)

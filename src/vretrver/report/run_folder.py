@@ -20,7 +20,6 @@ from vretrver.evaluation.outcome import Outcome
 
 MAX_JSON_BYTES = 64 * 2**20
 MAX_LINE_BYTES = 64 * 2**20
-STAGES = ("coarse", "reranked")
 
 
 @dataclass(frozen=True, eq=False)

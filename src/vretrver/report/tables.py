@@ -1,4 +1,4 @@
-"""The report's tables: all runs, the paper's figures, runs of one task side by side, groups, cost, errors."""
+"""The report's tables: all runs, the paper's figures, runs of one task side by side, groups, cost, data, errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,19 @@ from vretrver.report.markup import Child, Html, h
 from vretrver.report.run_folder import RunFolder, mapping, number
 from vretrver.report.words import DASH, amount, difference, p_value, percent, setting, value
 
-_OF_THE_TASK = ("task", "split", "data", "facts", "n_pool", "limit", "shuffles", "hash", "versions")
+_OF_THE_TASK = (
+    "task",
+    "split",
+    "data",
+    "facts",
+    "n_pool",
+    "limit",
+    "shuffles",
+    "hash",
+    "versions",
+    "card",
+    "galleries",
+)
 ERRORS = 100  # errors of a run that are spelled out
 
 
@@ -138,6 +150,17 @@ def cost(runs: Sequence[RunFolder], names: Mapping[RunFolder, str]) -> Html:
         seconds = [number(mapping(run.timing, "seconds").get(part)) for part in ("mean", "p50", "p95")]
         rows.append([names[run], *map(amount, usage), *map(amount, seconds)])
     return table("What it took", head, rows)
+
+
+def data(runs: Sequence[RunFolder]) -> Html | None:
+    """What each benchmark is, whose, and how its own table measures; None when no run says."""
+    rows: dict[str, list[Child]] = {}
+    for run in runs:
+        if card := mapping(run.config, "card"):
+            told = [str(card.get(name) or DASH) for name in ("title", "source", "licence", "metric", "notes")]
+            rows.setdefault(told[0], list(told))
+    head = ("Benchmark", "Source", "Licence", "Its own measure", "Notes")
+    return table("Data", head, rows.values(), words=range(len(head))) if rows else None
 
 
 def errors(run: RunFolder) -> Html | None:
