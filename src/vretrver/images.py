@@ -14,6 +14,7 @@ import os
 import struct
 import warnings
 import zlib
+from collections.abc import Hashable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -105,6 +106,17 @@ def render(view: View) -> PILImage:
         picture = crop(view.image, view.box)
     size = (view.width, view.height)
     return picture if picture.size == size else picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+
+
+def view_key(view: View) -> Hashable:
+    """What a view's pixels depend on, as a key of what was made of them; a file that has changed since is another."""
+    if view.image.path is None:
+        return view
+    try:
+        status = os.stat(view.image.path)
+    except (OSError, ValueError):
+        return view  # rendering says what is wrong
+    return view, status.st_mtime_ns, status.st_size
 
 
 def fit_within(picture: PILImage, max_side: int) -> PILImage:

@@ -21,6 +21,7 @@ from vretrver.evaluation.runner import TRACES
 from vretrver.evaluation.settings import differences
 from vretrver.evaluation.summary import summarise, timing
 from vretrver.evaluation.trec import by_place, one_word, write_qrels, write_run
+from vretrver.viewer.trace_file import replace_file
 
 JOURNAL = "journal.jsonl"
 CONFIG = "config.json"
@@ -189,14 +190,7 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         StorageError: the disk refuses; what was there before stays.
     """
-    half = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        half.write_text(text, encoding="utf-8", newline="\n")
-        half.replace(path)
-    except OSError as fault:
-        raise StorageError(f"cannot write {path}: {fault.strerror or fault}") from fault
-    finally:
-        half.unlink(missing_ok=True)
+    replace_file(path, [text])
 
 
 def _write_submission(folder: Path, ranked: Mapping[str, Sequence[str]]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -30,7 +31,11 @@ class RecordedPolicy:
 
     def __init__(self, policy: Policy, journal: Journal, records: Iterable[Mapping[str, Any]]) -> None:
         self._policy, self._journal = policy, journal
-        self._known = {record["call"]["key"]: record["call"] for record in records if "call" in record}
+        self._known: dict[str, dict[str, Any]] = {}
+        self._seconds: defaultdict[str, float] = defaultdict(float)
+        for record in records:
+            if "call" in record:
+                self._know(record["call"])
         self.topic_of: dict[Query, str] = {}  # names for the journal's readers
 
     @property
@@ -56,7 +61,11 @@ class RecordedPolicy:
 
     def seconds_of(self, topic: str) -> float:
         """What a topic's calls took when they were paid for."""
-        return sum(float(call["seconds"]) for call in self._known.values() if call["topic"] == topic)
+        return self._seconds[topic]
+
+    def _know(self, call: dict[str, Any]) -> None:
+        self._known[call["key"]] = call
+        self._seconds[call["topic"]] += float(call["seconds"])
 
     def _pay(self, new: Sequence[tuple[str, Conversation]]) -> None:
         """Ask the policy, and keep what it answers."""
@@ -70,7 +79,8 @@ class RecordedPolicy:
             for (key, conversation), answer in zip(new, answers, strict=True)
         ]
         self._journal.append({"call": call} for call in calls)
-        self._known.update((call["key"], call) for call in calls)
+        for call in calls:
+            self._know(call)
 
     def _record(self, key: str, conversation: Conversation, answer: Completion, seconds: float) -> dict[str, Any]:
         if not isinstance(answer, Completion) or not isinstance(answer.text, str):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
 
-from vretrver.images import encode_jpeg, render
+from vretrver.images import encode_jpeg, render, view_key
 from vretrver.messages import View
 
 ROOM = 128 * 2**20
@@ -48,7 +47,7 @@ class Pictures:
         Raises:
             MissingPath, ImageError: as `images.render`.
         """
-        key = _content(view)
+        key = view_key(view)
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
@@ -73,14 +72,3 @@ def _size(key: Hashable, made: Encoded) -> int:
     """Bytes that an entry keeps alive: the part, and the original where the view holds it itself."""
     original = key.image.data if isinstance(key, View) else None
     return len(made.part) + len(original or b"")
-
-
-def _content(view: View) -> Hashable:
-    """What a view's pixels depend on; a file that has changed since is another."""
-    if view.image.path is None:
-        return view
-    try:
-        status = os.stat(view.image.path)
-    except (OSError, ValueError):
-        return view  # rendering says what is wrong
-    return view, status.st_mtime_ns, status.st_size

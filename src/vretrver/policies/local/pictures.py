@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
-from vretrver.images import render
+from vretrver.images import render, view_key
 from vretrver.messages import View
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ class Pictures:
         Raises:
             MissingPath, ImageError: as `images.render`.
         """
-        key = _content(view)
+        key = view_key(view)
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
@@ -47,14 +46,3 @@ class Pictures:
             gone = self._kept.popitem(last=False)[1]
             self._pixels -= gone.width * gone.height
         return picture
-
-
-def _content(view: View) -> Hashable:
-    """What a view's pixels depend on; a file that has changed since is another."""
-    if view.image.path is None:
-        return view
-    try:
-        status = os.stat(view.image.path)
-    except (OSError, ValueError):
-        return view  # rendering says what is wrong
-    return view, status.st_mtime_ns, status.st_size
