@@ -359,6 +359,8 @@ def test_urls_are_written_one_way() -> None:
     ("model", "family"),
     [
         ("V-Retrver/V-Retrver-7B", "released"),
+        ("v-retrver:7b", "released"),
+        ("vretrver-nano", "0-1000"),
         ("Qwen/Qwen2.5-VL-7B-Instruct", "qwen2.5-vl"),
         ("qwen2.5vl:7b", "qwen2.5-vl"),
         ("Qwen/Qwen2-VL-7B-Instruct", "0-1000"),

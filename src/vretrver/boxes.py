@@ -12,6 +12,7 @@ In every family, four numbers that are all at most 1 are fractions of the sides.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Literal, TypeAlias, get_args
 
@@ -90,3 +91,11 @@ def _units(family: BoxFamily, original: Size, shown: Size) -> Size:
             return shown
         case "0-1000":
             return (1000, 1000)
+
+
+def is_released(name: str) -> bool:
+    """Whether a model's name is that of a released checkpoint: V-Retrver-7B, -SFT-7B or -RFT-7B, in any spelling.
+
+    Only a name tells: by their configuration they are Qwen2.5-VL. Our own trained models are none of them.
+    """
+    return re.search(r"v-?retrver[-:_](?:[a-z]+-)?7b", name, re.IGNORECASE) is not None

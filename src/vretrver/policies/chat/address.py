@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from vretrver.boxes import BoxFamily
+from vretrver.boxes import BoxFamily, is_released
 from vretrver.errors import InvalidInput
 
 KEY_VARIABLES = ("VRETRVER_API_KEY", "OPENAI_API_KEY")
@@ -109,11 +109,11 @@ def is_loopback(base: str) -> bool:
 
 
 def family_of(model: str) -> BoxFamily:
-    """The coordinates in which a model writes boxes, by its name: `released` for V-Retrver, `qwen2.5-vl` for other
+    """The coordinates in which a model writes boxes, by its name: `released` for V-Retrver-7B, `qwen2.5-vl` for other
     Qwen2.5-VL, else `0-1000`, which Qwen2-VL, Qwen3-VL and most hosted models understand."""
-    plain = re.sub(r"[^a-z0-9]", "", model.lower())
-    if "vretrver" in plain:
+    if is_released(model):
         return "released"
+    plain = re.sub(r"[^a-z0-9]", "", model.lower())
     return "qwen2.5-vl" if "qwen25vl" in plain else "0-1000"
 
 

@@ -12,13 +12,12 @@ A server does that better (`chat:`).
 from __future__ import annotations
 
 import math
-import re
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 
-from vretrver.boxes import BoxFamily, box_family
+from vretrver.boxes import BoxFamily, box_family, is_released
 from vretrver.errors import InvalidInput, PolicyError
 from vretrver.messages import Completion, Conversation
 from vretrver.policies.local.generation import Generator, is_out_of_memory
@@ -33,7 +32,6 @@ MAX_NEW_TOKENS = 2048
 
 # The families whose convention is published; what is not named here is taken for thousandths, as most models are.
 _BOXES: dict[str, BoxFamily] = {"qwen2_5_vl": "qwen2.5-vl"}
-_RELEASED = re.compile(r"v-?retrver-(?:[a-z]+-)?7b", re.IGNORECASE)  # V-Retrver-7B, -SFT-7B, -RFT-7B
 
 
 class LocalPolicy:
@@ -180,7 +178,7 @@ def default_boxes(name: str, model_type: str) -> BoxFamily:
 
     The released checkpoints are Qwen2.5-VL by their configuration, so they are told by their name.
     """
-    if _RELEASED.search(name):
+    if is_released(name):
         return "released"
     return _BOXES.get(model_type, "0-1000")
 
