@@ -199,6 +199,8 @@ def test_two_tools_of_one_name_are_refused() -> None:
         ("select", ["select_images"]),
         ("zoom", ["crop_image"]),
         ("crop_image, select_images", ["select_images", "crop_image"]),
+        ("compare", ["compare_crops"]),
+        ("compare_crops,select,zoom", ["select_images", "crop_image", "compare_crops"]),
         ("none", []),
         ([], []),
     ],
@@ -209,5 +211,5 @@ def test_a_toolbox_by_names(names: str | list[str] | None, tools: list[str]) -> 
 
 @pytest.mark.parametrize("names", ["rotate", "select,rotate", "", "none,select"])
 def test_a_tool_that_is_none_is_refused(names: str) -> None:
-    with pytest.raises(InvalidInput, match="choose from select_images, crop_image, or none"):
+    with pytest.raises(InvalidInput, match="choose from select_images, crop_image, compare_crops, or none"):
         load_toolbox(names)

@@ -163,15 +163,17 @@ def load_toolbox(names: str | Sequence[str] | None = None) -> Toolbox:
     """The tools of some names.
 
     Args:
-        names: a list, or one string with commas: `select_images` (or `select`), `crop_image` (or `zoom`), `none` for
-            no tool at all; None for the paper's two.
+        names: a list, or one string with commas: `select_images` (or `select`), `crop_image` (or `zoom`),
+            `compare_crops` (or `compare`), `none` for no tool at all; None for the paper's two.
 
     Raises:
         InvalidInput: no such tool.
     """
-    known = default_toolbox()
     if names is None:
-        return known
+        return default_toolbox()
+    from vretrver.tools.compare_crops import CompareCrops
+
+    known = Toolbox([*default_toolbox().tools, CompareCrops()])
     asked = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
     if asked in ([], ["none"]):
         return Toolbox([])

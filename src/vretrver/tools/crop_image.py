@@ -52,12 +52,22 @@ class CropImage:
         self.max_pixels = max_pixels
 
     def run(self, arguments: Mapping[str, Any], gallery: Gallery) -> Observation:
-        values = _four_numbers(arguments["bbox_2d"])
-        picture = gallery.picture(arguments["target_image"])
-        box = padded(_inside(gallery.pixels(picture, values), picture), picture.size)
+        picture, asked = region(arguments, gallery)
+        box = padded(asked, picture.size)
         width, height = shown_size(box[2] - box[0], box[3] - box[1], max_pixels=self.max_pixels)
         part = ImagePart(View(picture.view.image, width, height, box), arguments["target_image"])
         return shown(f"Here is the cropped image. (Image Size: {width}x{height})\n", [part])
+
+
+def region(arguments: Mapping[str, Any], gallery: Gallery) -> tuple[Picture, tuple[float, float, float, float]]:
+    """The picture of `target_image`, and `bbox_2d` in pixels of its original, in part at least inside it.
+
+    Raises:
+        ToolError: there is no such picture, or the box is none.
+    """
+    values = _four_numbers(arguments["bbox_2d"])
+    picture = gallery.picture(arguments["target_image"])
+    return picture, _inside(gallery.pixels(picture, values), picture)
 
 
 def padded(box: tuple[float, float, float, float], size: tuple[int, int]) -> Box:
