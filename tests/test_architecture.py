@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "vretrver"
 # Lower floors first. A module may import modules of its own floor's folder and of lower floors.
 FLOORS = [
     {"errors"},
-    {"types"},
+    {"types", "usage"},
     {"messages"},
     {"trace", "images", "colours", "metrics", "sizes", "boxes", "notes"},
     {"ocr", "degrade", "world"},
@@ -26,6 +26,7 @@ FLOORS = [
     {"pipeline", "teaching"},
     {"viewer", "testing"},
     {"evaluation"},
+    {"training"},
     {"report", "adapters"},
     {"cli"},
 ]
@@ -38,10 +39,12 @@ HOMES = {
     "sentence_transformers": {"embedders", "policies"},
     "bm25s": {"evaluation"},
     "mteb": {"adapters"},
-    "torch": {"adapters", "policies"},
-    "transformers": {"policies"},
-    "peft": {"policies"},
-    "tqdm": {"ingest", "teaching", "evaluation", "world"},
+    "torch": {"adapters", "policies", "training"},
+    "transformers": {"policies", "training"},
+    "peft": {"policies", "training"},
+    "trl": {"training"},
+    "matplotlib": {"training"},
+    "tqdm": {"ingest", "teaching", "evaluation", "world", "training"},
 }
 
 

@@ -12,8 +12,9 @@ from vretrver.errors import InvalidInput
 from vretrver.messages import Completion, Conversation
 from vretrver.policies.scripted import ScriptedPolicy
 from vretrver.reranker import Reranker
-from vretrver.trace import Ranking, StopReason, Usage
+from vretrver.trace import Ranking, StopReason
 from vretrver.types import Document, ImageRef
+from vretrver.usage import Prices, Tokens, Usage
 
 NAMES = [f"d{at}" for at in range(40)]
 
@@ -52,8 +53,10 @@ def test_calls(calls: int) -> None:
 
 
 def test_tokens() -> None:
-    ranking = ranked(Budget(tokens=150), lambda conversation: Completion(backwards(conversation), tokens=100))
-    assert (ranking.usage.policy_calls, ranking.usage.tokens) == (2, 200)  # the second call began at 100
+    ranking = ranked(
+        Budget(tokens=150), lambda conversation: Completion(backwards(conversation), tokens=Tokens(90, 10))
+    )
+    assert (ranking.usage.policy_calls, ranking.usage.tokens) == (2, Tokens(180, 20))  # the second call began at 100
     assert ranking.partial
 
 
@@ -101,8 +104,22 @@ def test_what_is_no_budget_is_refused(text: str) -> None:
         Budget.parse(text)
 
 
+def test_money() -> None:
+    def script(conversation: Conversation) -> Completion:
+        return Completion(backwards(conversation), tokens=Tokens(1000, 100, cached=400))
+
+    prices = Prices(prompt=1, completion=10, cached=0.5)  # 600 + 200 + 1000 millionths a call
+    assert prices.of(Tokens(1000, 100, cached=400)) == pytest.approx(0.0018)
+    ranking = ranked(Budget(money=0.003), script, prices=prices)
+    assert ranking.usage.policy_calls == 2 and ranking.partial  # the second call began at 0.0018
+    assert ranking.usage.money == pytest.approx(0.0036)
+    assert ranked(None, script).usage.money is None
+    with pytest.raises(InvalidInput, match="money=1 needs prices"):
+        ranked(Budget(money=1))
+
+
 def test_what_ended_is_named() -> None:
-    spent = Usage(policy_calls=3, images=20, tokens=500)
+    spent = Usage(policy_calls=3, images=20, tokens=Tokens(450, 50))
     assert Budget(calls=4, tokens=600, images=30, seconds=9).ended(spent, 8.9, coming=10) is None
     assert Budget(images=29).ended(spent, 0, coming=10) == "29 images"
     assert Budget(seconds=1.5).ended(spent, 1.5) == "1.5 seconds"

@@ -28,6 +28,7 @@ from vretrver.reranker import Reranker
 from vretrver.tools import load_toolbox
 from vretrver.trace import Ranking, StopReason
 from vretrver.types import Document, ImageRef, Query, Window
+from vretrver.usage import Tokens
 
 pytest.importorskip("transformers", reason="the extra [local] is not installed")
 
@@ -323,7 +324,7 @@ def test_whatever_an_untrained_model_says_every_window_is_ranked(
         assert sorted(ranking.ids) == sorted({*ranking.ids}) and len(ranking.ids) in (4, 1)
         (trace,) = ranking.traces
         assert trace.error is None and trace.stop is not StopReason.POLICY_ERROR
-        assert trace.usage.tokens is not None and trace.usage.tokens > 300
+        assert trace.usage.tokens is not None and trace.usage.tokens.prompt > 300
 
 
 def texts(completions: Sequence[Completion]) -> list[tuple[str, int | None]]:
@@ -417,7 +418,7 @@ def test_the_tokens_read_and_written_are_counted(loaded: Loaded) -> None:
     read = loaded.processor.tokenizer(
         "<|im_start|>system\nx<|im_end|>\n<|im_start|>user\ny<|im_end|>\n<|im_start|>assistant\n"
     ).input_ids
-    assert completion.tokens == len(read) + 5
+    assert completion.tokens == Tokens(len(read), 5)
 
 
 def test_a_conversation_longer_than_the_model_reads(loaded: Loaded, found: list[Document]) -> None:

@@ -17,8 +17,9 @@ from PIL import Image
 from conftest import Paint
 from vretrver.errors import InvalidInput, MissingPath, RecordError, StorageError
 from vretrver.messages import ImagePart, Observation, Part, TextPart, ToolCall, View
-from vretrver.trace import Evidence, Ranking, Result, StopReason, Trace, Turn, Usage
+from vretrver.trace import Evidence, Ranking, Result, StopReason, Trace, Turn
 from vretrver.types import Box, Candidate, Document, ImageRef, Query
+from vretrver.usage import Tokens, Usage
 from vretrver.viewer import append_trace, pictures_of, read_traces, render, write_traces
 from vretrver.viewer.page import content_policy, page
 from vretrver.viewer.trace_file import records_of
@@ -37,7 +38,7 @@ def looked(paths: list[str], box: Box = (10, 20, 30, 40), text: str = "a red kit
     call = ToolCall("crop_image", {"target_image": 2, "bbox_2d": list(box)})
     turns = (
         Turn(f"<think>{text}</think><tool_call>{{}}</tool_call>", call, seen, 0.25),
-        Turn(f"<think>It is.</think><answer>{[i + 1 for i in order]}</answer>", seconds=0.5, tokens=7),
+        Turn(f"<think>It is.</think><answer>{[i + 1 for i in order]}</answer>", seconds=0.5, tokens=Tokens(5, 2)),
     )
     evidence = {"id-1": (Evidence(image.label, box, "crop_image", f"seen: {text}"),)}
     pictures = [ImagePart(View(d.image, 9, 9), i) for i, d in enumerate(documents, 1) if d.image]
@@ -49,7 +50,7 @@ def looked(paths: list[str], box: Box = (10, 20, 30, 40), text: str = "a red kit
     results = tuple(
         Result(rank, candidates[i], 1 / rank, 0.5, evidence.get(ids[i], ())) for rank, i in enumerate(order, 1)
     )
-    return Ranking(Query(text), results, False, Usage(2, 1, 3, None, 0.8), (trace,))
+    return Ranking(Query(text), results, False, Usage(policy_calls=2, tool_calls=1, images=3, seconds=0.8), (trace,))
 
 
 def embedded(path: Path) -> Any:
@@ -199,9 +200,9 @@ def test_a_file_name_that_is_not_utf8_survives(tmp_path: Path, paint: Paint) -> 
         (b"\xff\xfe", "not JSON"),
         (b"[" * 100_000, "not JSON"),
         (b'{"version": 99}', "version 99"),
-        (b'{"version": 1}', "does not parse"),
-        (b'{"version": 1, "query": NaN}', "NaN"),
-        (b'{"version": 1, "query": {}, "results": {}, "traces": 3, "originals": {"a": 1}}', "does not parse"),
+        (b'{"version": 2}', "does not parse"),
+        (b'{"version": 2, "query": NaN}', "NaN"),
+        (b'{"version": 2, "query": {}, "results": {}, "traces": 3, "originals": {"a": 1}}', "does not parse"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, paint: Paint, line: bytes, complaint: str) -> None:

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, fields
 
 from vretrver.errors import InvalidInput
-from vretrver.trace import Usage
+from vretrver.usage import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class Budget:
         calls: of the policy.
         tokens: read and written, as the policy reports them; no call starts once they are spent.
         images: pictures shown to the policy, each counted once; no window starts that would exceed them.
+        money: as the prices say; no call starts once it is spent. Without prices it bounds nothing.
 
     Raises:
         InvalidInput: a bound is below 0 or not a number.
@@ -30,6 +31,7 @@ class Budget:
     calls: int | None = None
     tokens: int | None = None
     images: int | None = None
+    money: float | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -51,7 +53,7 @@ class Budget:
             if name not in known or name in bounds:
                 raise InvalidInput(f"a budget is NAME=BOUND of {', '.join(known)}, each once; got {part.strip()!r}")
             try:
-                bounds[name] = float(value) if name == "seconds" else int(value)
+                bounds[name] = float(value) if name in ("seconds", "money") else int(value)
             except ValueError:
                 raise InvalidInput(f"the budget {part.strip()!r} has no number; write for example {name}=5") from None
         return cls(**bounds)  # type: ignore[arg-type]  # int where an int is due: see above
@@ -68,8 +70,10 @@ class Budget:
             return f"{self.seconds:g} seconds"
         if self.calls is not None and spent.policy_calls >= self.calls:
             return f"{self.calls} calls"
-        if self.tokens is not None and (spent.tokens or 0) >= self.tokens:
+        if self.tokens is not None and (spent.tokens.total if spent.tokens else 0) >= self.tokens:
             return f"{self.tokens} tokens"
         if self.images is not None and spent.images + coming > self.images:
             return f"{self.images} images"
+        if self.money is not None and (spent.money or 0.0) >= self.money:
+            return f"{self.money:g} in money"
         return None

@@ -94,7 +94,8 @@ class Episode:
         self._repairs += parsed.repairs
         self._note_relevance(completion.relevance)
         observation = self._next(parsed)
-        self._turns.append(Turn(parsed.text, parsed.call, observation, seconds, completion.tokens))
+        turn = Turn(parsed.text, parsed.call, observation, seconds, completion.tokens, completion.reused)
+        self._turns.append(turn)
         self._messages.append(Message("assistant", (TextPart(parsed.text),)))
         if observation is not None:
             self._messages.append(observation.message())

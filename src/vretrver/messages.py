@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from vretrver.types import Box, ImageRef, Window
+from vretrver.usage import Tokens
 
 Role: TypeAlias = Literal["system", "user", "assistant"]
 
@@ -108,9 +109,11 @@ class Completion:
         text: exactly what was generated, stop text included.
         relevance: the policy's probability, per candidate of the window in incoming order, that it answers
             the query; None when the policy does not say.
-        tokens: tokens read and written, where known.
+        tokens: read and written for it, where known; none of them when it was `reused`.
+        reused: whether the text came from a cache of answers.
     """
 
     text: str
     relevance: tuple[float, ...] | None = None
-    tokens: int | None = None
+    tokens: Tokens | None = None
+    reused: bool = False

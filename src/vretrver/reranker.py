@@ -28,8 +28,9 @@ from vretrver.messages import Completion, Conversation
 from vretrver.policies import Policy
 from vretrver.protocol import Wire
 from vretrver.tools import Toolbox, default_toolbox
-from vretrver.trace import Ranking, Result, Trace, Usage
+from vretrver.trace import Ranking, Result, Trace
 from vretrver.types import Candidate, ImageRef, Query, Window
+from vretrver.usage import Prices, Usage
 from vretrver.windows import Order, Planner, Span, sliding
 
 __all__ = ["Reranker", "coarse_candidates", "coarse_ranking"]
@@ -50,6 +51,10 @@ class Reranker:
         no_match_below: a ranking whose best confidence is under this says `no_match`.
         budget: what one query's ranking may cost. When it ends, windows that were not ranked keep their incoming order
             and the ranking is `partial`.
+        prices: of the policy's tokens; they fill `Usage.money`.
+
+    Raises:
+        InvalidInput: max_tool_turns is below 0, or the budget bounds money and no prices are given.
     """
 
     def __init__(
@@ -62,6 +67,7 @@ class Reranker:
         wire: Wire | None = None,
         no_match_below: float = NO_MATCH_BELOW,
         budget: Budget | None = None,
+        prices: Prices | None = None,
     ) -> None:
         if max_tool_turns < 0:
             raise InvalidInput(f"max_tool_turns is {max_tool_turns}; it must be 0 or more")
@@ -72,6 +78,15 @@ class Reranker:
         self.wire = wire or getattr(policy, "wire", None) or Wire()
         self.no_match_below = no_match_below
         self.budget = Budget() if budget is None else budget
+        self.prices = prices
+        if prices is None and self.budget.money is not None:
+            raise InvalidInput(f"the budget money={self.budget.money:g} needs prices; give prompt=..., completion=...")
+
+    def priced(self, usage: Usage) -> Usage:
+        """The usage with its money, where prices and tokens are known."""
+        if self.prices is None or usage.tokens is None:
+            return usage
+        return replace(usage, money=self.prices.of(usage.tokens))
 
     def rerank(self, query: Query | str, candidates: Iterable[Item], top_k: int | None = None) -> Ranking:
         """Rank candidates, best first.
@@ -175,6 +190,7 @@ class _Job:
         self._plan = reranker.planner(len(candidates))
         self._spans: list[Span] = []
         self._order: Order = ()
+        self._rounds = 0
         self._ask(None)
 
     def affordable(self, elapsed: float) -> list[_Seat]:
@@ -188,7 +204,7 @@ class _Job:
         if budget == Budget():
             return waiting
         spent = sum((trace.usage for trace in self.traces), Usage())
-        spent = sum((seat.episode.trace.usage for seat in self.seats), spent)
+        spent = self._reranker.priced(sum((seat.episode.trace.usage for seat in self.seats), spent))
         for seat in waiting:
             coming = seat.episode.pictures if not seat.episode.trace.turns else 0
             if why := budget.ended(spent, elapsed, coming):
@@ -202,6 +218,7 @@ class _Job:
         if self.seats and all(seat.episode.done for seat in self.seats):
             traces = [seat.episode.trace for seat in self.seats]
             self.traces += traces
+            self._rounds += any(trace.turns for trace in traces)
             self._ask(
                 [
                     tuple(span.items[position] for position in trace.order)
@@ -217,8 +234,8 @@ class _Job:
             for rank, (at, candidate) in enumerate(((at, self.candidates[at]) for at in self._order), start=1)
         )
         best = max(confidences, default=0.0)
-        usage = sum((trace.usage for trace in self.traces), Usage(seconds=overhead))
-        usage = replace(usage, seconds=round(usage.seconds, 4))  # as a record keeps it
+        usage = sum((trace.usage for trace in self.traces), Usage(rounds=self._rounds, seconds=overhead))
+        usage = self._reranker.priced(replace(usage, seconds=round(usage.seconds, 4)))  # as a record keeps it
         no_match = not results or best < self._reranker.no_match_below
         return Ranking(self.query, results[:top_k], no_match, usage, tuple(self.traces))
 

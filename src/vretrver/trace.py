@@ -17,8 +17,9 @@ from typing import Any
 from vretrver.errors import RecordError
 from vretrver.messages import ImagePart, Observation, Part, TextPart, ToolCall, View
 from vretrver.types import Candidate, Document, ImageRef, Query
+from vretrver.usage import Tokens, Usage
 
-VERSION = 1
+VERSION = 2
 
 
 class StopReason(StrEnum):
@@ -27,36 +28,6 @@ class StopReason(StrEnum):
     OUT_OF_TURNS = "out_of_turns"  # it still wanted a tool after the last allowed turn
     POLICY_ERROR = "policy_error"  # the model failed; the incoming order stands
     BUDGET = "budget"  # what the query may cost was spent; the incoming order stands
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What it cost. `tokens` is None when no policy reported any."""
-
-    policy_calls: int = 0
-    tool_calls: int = 0
-    images: int = 0
-    tokens: int | None = None
-    seconds: float = 0.0
-
-    def __add__(self, other: Usage) -> Usage:
-        tokens = [usage.tokens for usage in (self, other) if usage.tokens is not None]
-        return Usage(
-            self.policy_calls + other.policy_calls,
-            self.tool_calls + other.tool_calls,
-            self.images + other.images,
-            sum(tokens) if tokens else None,
-            self.seconds + other.seconds,
-        )
-
-    def to_record(self) -> dict[str, Any]:
-        return {
-            "policy_calls": self.policy_calls,
-            "tool_calls": self.tool_calls,
-            "images": self.images,
-            "tokens": self.tokens,
-            "seconds": round(self.seconds, 4),
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +40,15 @@ class Turn:
         observation: what was answered to it; None on the turn that ends the episode.
         seconds: time the policy took.
         tokens: as the policy reported.
+        reused: whether the text came from a cache of answers.
     """
 
     text: str
     call: ToolCall | None = None
     observation: Observation | None = None
     seconds: float = 0.0
-    tokens: int | None = None
+    tokens: Tokens | None = None
+    reused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +109,12 @@ class Trace:
         shown = [part for turn in self.turns if turn.observation for part in turn.observation.parts]
         prompt = self.prompt if self.turns else ()  # nobody saw it
         return Usage(
+            windows=1 if self.turns else 0,
             policy_calls=len(self.turns),
             tool_calls=self.tool_calls,
             images=sum(isinstance(part, ImagePart) for part in [*prompt, *shown]),
-            tokens=sum(tokens) if tokens else None,
+            cache_hits=sum(turn.reused for turn in self.turns),
+            tokens=sum(tokens, Tokens(0, 0)) if tokens else None,
             seconds=sum(turn.seconds for turn in self.turns),
         )
 
@@ -174,7 +149,7 @@ class Ranking:
     query: Query
     results: tuple[Result, ...]
     no_match: bool = False
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     traces: tuple[Trace, ...] = ()
 
     @property
@@ -228,7 +203,7 @@ class Ranking:
                 query=Query(query["text"], tuple(_image(i) for i in query["images"]), query["instruction"]),
                 results=tuple(_result(result) for result in record["results"]),
                 no_match=bool(record["no_match"]),
-                usage=Usage(**record["usage"]),
+                usage=Usage.from_record(record["usage"]),
                 traces=tuple(_trace(trace) for trace in record["traces"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as fault:
@@ -330,7 +305,14 @@ def _turn_record(turn: Turn) -> dict[str, Any]:
         "valid": turn.observation.valid,
         "parts": [_part_record(part) for part in turn.observation.parts],
     }
-    return {"text": turn.text, "call": call, "observation": seen, "seconds": turn.seconds, "tokens": turn.tokens}
+    return {
+        "text": turn.text,
+        "call": call,
+        "observation": seen,
+        "seconds": turn.seconds,
+        "tokens": None if turn.tokens is None else turn.tokens.to_record(),
+        "reused": turn.reused,
+    }
 
 
 def _turn(record: Mapping[str, Any]) -> Turn:
@@ -340,7 +322,8 @@ def _turn(record: Mapping[str, Any]) -> Turn:
         call=ToolCall(call["name"], call["arguments"]) if call else None,
         observation=Observation(tuple(_part(part) for part in seen["parts"]), seen["valid"]) if seen else None,
         seconds=record["seconds"],
-        tokens=record["tokens"],
+        tokens=None if record["tokens"] is None else Tokens.from_record(record["tokens"]),
+        reused=bool(record["reused"]),
     )
 
 

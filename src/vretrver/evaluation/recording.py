@@ -18,6 +18,7 @@ from vretrver.evaluation.journal import Journal
 from vretrver.messages import Completion, Conversation, ImagePart
 from vretrver.policies import Policy
 from vretrver.types import Query
+from vretrver.usage import Tokens
 
 
 class RecordedPolicy:
@@ -96,7 +97,8 @@ class RecordedPolicy:
             "key": key,
             "text": answer.text.encode("utf-8", "replace").decode(),  # half a surrogate pair is no JSON in UTF-8
             "relevance": relevance,
-            "tokens": answer.tokens,
+            "tokens": None if answer.tokens is None else answer.tokens.to_record(),
+            "reused": answer.reused,
             "seconds": round(seconds, 4),
         }
 
@@ -118,5 +120,10 @@ def _part(part: Any) -> Any:
 
 
 def _completion(call: Mapping[str, Any]) -> Completion:
-    relevance = call["relevance"]
-    return Completion(call["text"], None if relevance is None else tuple(relevance), call["tokens"])
+    relevance, tokens = call["relevance"], call["tokens"]
+    return Completion(
+        call["text"],
+        None if relevance is None else tuple(relevance),
+        None if tokens is None else Tokens.from_record(tokens),
+        call["reused"],
+    )

@@ -197,7 +197,7 @@ def _answered(outcome: Outcome, topic: Topic, candidates: Sequence[Candidate], r
         policy_calls=ranking.usage.policy_calls,
         tool_calls=ranking.usage.tool_calls,
         images_shown=ranking.usage.images,
-        tokens=ranking.usage.tokens,
+        tokens=None if ranking.usage.tokens is None else ranking.usage.tokens.total,
         tools=tuple(turn.call.name for trace in windows for turn in trace.turns if turn.call and turn.observation),
         repairs=len(ranking.repairs),
         stops=tuple(trace.stop.value for trace in windows),

@@ -54,7 +54,7 @@ class AnswerCache:
 
     def put(self, key: str, answer: Answer) -> None:
         """Keep an answer. A full or read-only disk keeps none and stops nothing."""
-        record = {"key": key, "text": answer.text, "prompt": answer.prompt, "completion": answer.completion}
+        record = {"key": key, "text": answer.text}
         data = json.dumps(record).encode()
         if len(data) > min(MAX_ENTRY, self._room):
             return

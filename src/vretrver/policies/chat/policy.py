@@ -27,6 +27,7 @@ from vretrver.policies.chat.retrying import Clock, Limits, Retrier, SystemClock
 from vretrver.policies.chat.transport import Reply, Transport
 from vretrver.policies.chat.usage import ChatUsage, Counter
 from vretrver.protocol import Wire
+from vretrver.usage import Tokens
 
 Settled: TypeAlias = "tuple[str | None, Completion | Exception]"
 
@@ -230,7 +231,7 @@ class ChatPolicy:
         if answer is None:
             return None
         self._counter.add(ChatUsage(cache_hits=1))
-        return Completion(answer.text, tokens=0)  # nothing was read or written for it this time
+        return Completion(answer.text, tokens=Tokens(), reused=True)
 
     def _asked(self, request: Request, stop: threading.Event) -> Completion:
         answer = self._retrier.run(lambda left, tried: self._exchange(request, left, tried), self.name, stop)
@@ -269,12 +270,13 @@ def _options(
 
 
 def _usage(answer: Answer, images: int) -> ChatUsage:
+    tokens = answer.tokens or Tokens()
     return ChatUsage(
         answers=1,
-        prompt_tokens=answer.prompt or 0,
-        cached_tokens=answer.cached,
-        image_tokens=answer.image,
-        completion_tokens=answer.completion or 0,
+        prompt_tokens=tokens.prompt,
+        cached_tokens=tokens.cached or 0,
+        image_tokens=tokens.image or 0,
+        completion_tokens=tokens.completion,
         images=images,
         truncated=int(answer.truncated),
     )

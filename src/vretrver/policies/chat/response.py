@@ -10,6 +10,7 @@ from typing import Any
 from vretrver.policies.chat import native
 from vretrver.policies.chat.faults import Fault, one_line
 from vretrver.policies.chat.request import STOP
+from vretrver.usage import Tokens
 
 MOST_TOKENS = 10**9
 
@@ -20,23 +21,13 @@ class Answer:
 
     Args:
         text: what was generated, the stop text put back where the server cut it.
-        prompt, completion: tokens, None where the server does not tell.
-        cached, image: parts of the prompt's tokens; 0 where it does not tell.
+        tokens: None where the server tells neither what it read nor what it wrote.
         truncated: it ended at the token limit.
     """
 
     text: str
-    prompt: int | None = None
-    completion: int | None = None
-    cached: int = 0
-    image: int = 0
+    tokens: Tokens | None = None
     truncated: bool = False
-
-    @property
-    def tokens(self) -> int | None:
-        """Tokens read and written; None when neither is known."""
-        known = [count for count in (self.prompt, self.completion) if count is not None]
-        return sum(known) if known else None
 
 
 def read_answer(body: bytes, headers: Mapping[str, str]) -> Answer:
@@ -115,14 +106,11 @@ def _counted(text: str, usage: Any, truncated: bool) -> Answer:
         return Answer(text, truncated=truncated)
     parts = usage.get("prompt_tokens_details")
     details = parts if isinstance(parts, dict) else {}
-    return Answer(
-        text,
-        _count(usage.get("prompt_tokens")),
-        _count(usage.get("completion_tokens")),
-        _count(details.get("cached_tokens")) or 0,
-        _count(details.get("image_tokens")) or 0,
-        truncated,
-    )
+    prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    if prompt is None and completion is None:
+        return Answer(text, truncated=truncated)
+    cached, image = _count(details.get("cached_tokens")), _count(details.get("image_tokens"))
+    return Answer(text, Tokens(prompt or 0, completion or 0, cached, image), truncated)
 
 
 def _count(value: Any) -> int | None:

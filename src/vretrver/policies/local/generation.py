@@ -9,6 +9,7 @@ from typing import Any
 from vretrver.errors import PolicyError
 from vretrver.messages import Completion
 from vretrver.policies.local.prompts import Prompt, PromptWriter
+from vretrver.usage import Tokens
 
 STOP = "</tool_call>"
 TAIL = 16  # tokens looked back for the stop text: more than its characters, however it is cut into tokens
@@ -70,7 +71,7 @@ class Generator:
         text = self._tokenizer.decode(ids[:at], skip_special_tokens=False, clean_up_tokenization_spaces=False)
         said, closed, _after = text.partition(STOP)
         ended = at < len(ids) and not closed  # what follows a closed call is padding
-        return Completion(said + closed, tokens=read + at + ended)
+        return Completion(said + closed, tokens=Tokens(read, at + ended))
 
     def _room(self, read: int) -> int:
         if self._limit is None:
