@@ -97,7 +97,7 @@ def test_parsed_from_text() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "5", "money=3", "calls=", "calls=1.5", "calls=1,calls=2", "seconds=nan", "seconds=-1", "calls=two"]
+    "text", ["", "5", "patience=3", "calls=", "calls=1.5", "calls=1,calls=2", "seconds=nan", "seconds=-1", "calls=two"]
 )
 def test_what_is_no_budget_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput, match="budget"):
