@@ -24,7 +24,7 @@ check: .venv/dev.stamp
 
 .venv/dev.stamp: pyproject.toml constraints.txt | .venv/pip.stamp
 	$(BIN)/python -m pip install -q -c constraints.txt torch  # first: on its own it is the CPU build where one is offered
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[ocr,models,local,eval,world,mteb]' --group dev
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[ocr,models,local,train,eval,world,mteb]' --group dev
 	touch $@
 
 .venv/pip.stamp:
@@ -36,7 +36,7 @@ check: .venv/dev.stamp
 lock:
 	rm -rf build/lock && $(PYTHON) -m venv build/lock && build/lock/bin/python -m pip install -q -U pip
 	build/lock/bin/python -m pip install -q torch==2.13.0
-	build/lock/bin/python -m pip install -q '.[ocr,models,local,eval,world,mteb]' --group dev --group demo
+	build/lock/bin/python -m pip install -q '.[ocr,models,local,train,eval,world,mteb]' --group dev --group demo
 	build/lock/bin/python -m pip freeze --all --exclude vretrver | sed 's/+cpu$$//' | grep -v '@ file' > constraints.txt
 	rm -rf build/lock
 
