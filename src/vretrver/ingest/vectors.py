@@ -1,138 +1,28 @@
-"""From a folder, listing or candidate pool to an index: only what changed is opened, every batch is acknowledged.
-
-Two phases. First vectors: a picture is decoded for its thumbnail and colours, embedded, and searchable from its
-batch on. Then words: pictures not read yet go through OCR, batch by batch. Either may be cut off at any point; the
-next run goes on. One unreadable picture is skipped, counted and named. What can be indexed is `vretrver.listing`'s.
-"""
+"""The first phase of an indexing run: what is new or changed is embedded and stored; what is gone is deleted."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from vretrver.embedders import Embedder, Teachable, checked, load_embedder
-from vretrver.errors import ImageError, IndexMismatch, InvalidInput, MissingExtra, MissingPath
-from vretrver.indexes import embedder_of
+from vretrver.embedders import Embedder, Teachable, checked
+from vretrver.errors import ImageError, InvalidInput, MissingPath
 from vretrver.indexes.lance import LanceIndex
-from vretrver.indexes.manifest import NAME as MANIFEST
-from vretrver.indexes.manifest import Source
 from vretrver.indexes.rows import Row, Stamp
-from vretrver.listing import Entry, Listing, printable, read_source
-from vretrver.ocr import MAX_SIDE, Reader, Reads, printed_text
-from vretrver.types import Document, ImageRef
+from vretrver.ingest.batches import bar, chunks
+from vretrver.ingest.report import IngestReport
+from vretrver.listing import Entry, Listing, printable
+from vretrver.types import ImageRef
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
-_T = TypeVar("_T")
-_THREADS = 2  # decoding runs beside the embedder, which has a core of its own
-
-
-@dataclass(slots=True)
-class IngestReport:
-    """What an indexing run did.
-
-    Args:
-        added, updated, unchanged, deleted: documents.
-        read: pictures whose printed words were read.
-        skipped: (path, reason) of what could not be indexed.
-        warnings: what was indexed, but not as it came.
-        seconds: the whole run; `embedding_seconds`: its first phase.
-    """
-
-    added: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    deleted: int = 0
-    read: int = 0
-    skipped: list[tuple[str, str]] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-    embedding_seconds: float = 0.0
-
-    def summary(self) -> str:
-        """The report for people, a line per thing to know."""
-        head = f"{self.added} added, {self.updated} updated, {self.unchanged} unchanged, {self.deleted} deleted"
-        head += f", {self.read} read for words, {len(self.skipped)} skipped, in {self.seconds:.1f} s"
-        skipped = [f"skipped {path}: {reason}" for path, reason in self.skipped]
-        return "\n".join([head, *skipped, *(f"warning: {text}" for text in self.warnings)])
-
-    def to_json(self) -> dict[str, Any]:
-        """The report as JSON values."""
-        return asdict(self) | {"skipped": [list(item) for item in self.skipped]}
-
-
-def build_index(
-    source: str | os.PathLike[str],
-    destination: str | os.PathLike[str],
-    embedder: str | Embedder = "lite",
-    ocr: bool | Reads | None = None,
-    *,
-    listing: str | os.PathLike[str] | None = None,
-    image_root: str | os.PathLike[str] | None = None,
-    outside: bool = False,
-    progress: bool = True,
-    batch: int = 64,
-) -> IngestReport:
-    """Index a source, or bring its index up to date: what is new or changed is embedded, what is gone is deleted.
-
-    Args:
-        source, listing, image_root, outside: as `vretrver.listing.read_source`.
-        destination: the index's folder. Several sources may share one index; each run touches only its own documents.
-        embedder: a name or an object; an index that exists must have been built with it.
-        ocr: read printed words afterwards; None does so if the extra is installed, and warns if not. A reader of your
-            own may be passed instead.
-        progress: draw progress on stderr when that is a terminal.
-        batch: documents per acknowledged write.
-
-    Raises:
-        MissingPath, InvalidInput, RecordError: the source; see `read_source`.
-        IndexMismatch: the index is of another format or embedder.
-        StorageError: the disk is full or read-only, or another process is writing.
-        MissingExtra: `ocr` is True and its extra is not installed.
-    """
-    started = time.monotonic()
-    reader = Reader(glance_first=True) if ocr is True else None if ocr is False else ocr
-    found = read_source(source, listing, image_root, outside)
-    index, model = _opened(Path(destination), embedder)
-    report = IngestReport(skipped=found.skipped, warnings=found.warnings)
-    with index.writing():
-        relative = os.path.relpath(found.root, index.folder.resolve())
-        place = index.add_source(Source(str(found.origin), str(found.root), relative))
-        _Vectors(index, model, place, report, index.stamps()).update(found, progress, batch)
-        report.embedding_seconds = time.monotonic() - started
-        if ocr is not False:
-            _read_words(index, report, progress, reader)
-        if report.added or report.updated or report.deleted or report.read:
-            index.compact()
-    _ = index.snapshot  # the first search need not wait for it
-    report.seconds = time.monotonic() - started
-    return report
-
-
-def _opened(folder: Path, embedder: str | Embedder) -> tuple[LanceIndex, Embedder]:
-    if (folder / MANIFEST).exists():
-        index = LanceIndex.open(folder)
-        if isinstance(embedder, str) and embedder != index.embedder:
-            raise IndexMismatch(
-                f"{folder} was built with embedder {index.embedder!r}, not {embedder!r}; ask for that one, "
-                "or build another index with -o"
-            )
-        return index, embedder_of(index, None if isinstance(embedder, str) else embedder)
-    model = load_embedder(embedder)
-    width = model.features([Document("width", "width")]).shape[1] if isinstance(model, Teachable) else 0
-    return LanceIndex.create(folder, model, width), model
-
-
-# -- vectors ----------------------------------------------------------------------------------------------------
+THREADS = 2  # decoding runs beside the embedder, which has a core of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +52,7 @@ class _Unreadable:
 
 
 @dataclass(frozen=True, slots=True)
-class _Vectors:
+class Vectors:
     """The first phase of one run: brings one source's rows up to date. `known` is what the index held before."""
 
     index: LanceIndex
@@ -180,14 +70,14 @@ class _Vectors:
             self.report.deleted = len(gone)
         changed = [entry for entry in listing.entries if not _as_stamped(entry, self.known.get(entry.id))]
         self.report.unchanged = len(listing.entries) - len(changed)
-        with _bar(len(changed), "embedding", progress) as bar, ThreadPoolExecutor(_THREADS) as pool:
-            batches = _chunks(iter(changed), batch)
+        with bar(len(changed), "embedding", progress) as drawn, ThreadPoolExecutor(THREADS) as pool:
+            batches = chunks(iter(changed), batch)
             waiting = [pool.submit(self._prepare, entry) for entry in next(batches, [])]
             while waiting:
                 # The next batch is decoded while this one is embedded.
                 coming = [pool.submit(self._prepare, entry) for entry in next(batches, [])]
                 self._store([future.result() for future in waiting])
-                bar.update(len(waiting))
+                drawn.update(len(waiting))
                 waiting = coming
 
     def _refuse_strangers(self, listing: Listing) -> None:
@@ -284,38 +174,6 @@ class _Vectors:
             return [pair for item in ready for pair in self._embedded([item])]
 
 
-# -- printed words ----------------------------------------------------------------------------------------------
-
-
-def _read_words(index: LanceIndex, report: IngestReport, progress: bool, reader: Reads | None, batch: int = 16) -> None:
-    """Read the pictures that have not been read; stop at any time, acknowledged batches stay."""
-    from vretrver.images import open_image
-
-    waiting = index.unread()
-    if not waiting:
-        return
-    try:
-        reader = Reader(glance_first=True) if reader is None else reader
-    except MissingExtra as fault:
-        report.warnings.append(f"words printed in the pictures were not read; {fault}")
-        return
-    with _bar(len(waiting), "reading words", progress) as bar:
-        for chunk in _chunks(iter(waiting), batch):
-            found: dict[str, str] = {}
-            for name, path in chunk:
-                try:
-                    found[name] = printed_text(reader.read(open_image(ImageRef(path=path), near=MAX_SIDE // 2)))
-                except (ImageError, MissingPath) as fault:
-                    found[name] = ""
-                    report.warnings.append(f"{path}: no words read; {fault}")
-                bar.update(1)
-            index.set_printed(found)
-            report.read += len(found)
-
-
-# -- small things -----------------------------------------------------------------------------------------------
-
-
 def _as_stamped(entry: Entry, old: Stamp | None) -> bool:
     """Whether an entry is stored as it is, as far as its caption and its file's size and date tell."""
     if old is None or old.caption != _caption_digest(entry):
@@ -337,15 +195,3 @@ def _caption_digest(entry: Entry) -> str:
 def _content(file: Path) -> str:
     with open(file, "rb") as handle:
         return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
-def _chunks(items: Iterator[_T], size: int) -> Iterator[list[_T]]:
-    while chunk := list(islice(items, size)):
-        yield chunk
-
-
-def _bar(total: int, what: str, progress: bool) -> Any:
-    from tqdm import tqdm
-
-    # None: tqdm draws only on a terminal.
-    return tqdm(total=total, unit="image", desc=what, disable=None if progress and total else True)
