@@ -1,0 +1,20 @@
+"""Training: trajectories made, filtered, written and learned from (paper, section 3.4, stages I and II).
+
+    examples.py     Example: one conversation to learn from, rebuilt from a trace
+    teachers/       who writes trajectories: the oracle of the small-detail world, the evidence agent, any chat model
+    filtering.py    which trajectories are fit to be learned from, and why the others are not
+    sharegpt.py     examples as files, in the format of the released data; parquet.py: rows for rewards and evaluation
+    config.py       settings from TOML, for every stage
+    synthesis.py    task, teacher and filter to examples
+
+A teacher gives a `Policy`, and trajectories come from the product's own reranker and episode run with it: what is
+trained is what is served. For examples in memory, without any file:
+
+    from vretrver.training.synthesis import Recipe, trajectories
+    from vretrver.training.teachers import load_teacher
+
+    for example in trajectories(task, load_teacher("oracle"), Recipe(tools="compare_crops"), seed=0):
+        example.messages   # system, user, assistant, user (pictures), ..., assistant; the assistant's turns are trained
+
+Importing this package loads none of it.
+"""
