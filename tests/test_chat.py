@@ -24,6 +24,7 @@ from vretrver.reranker import Reranker
 from vretrver.testing import FakeEndpoint, Reading
 from vretrver.trace import Ranking, StopReason
 from vretrver.types import Document, ImageRef, Query, Window
+from vretrver.usage import Tokens
 
 Paint = Callable[..., str]
 SECRET = "sk-a-very-secret-key"
@@ -69,9 +70,11 @@ def test_a_search_from_the_name_alone(endpoint: FakeEndpoint, tiles: list[Docume
     }
     seen, usage = endpoint.counters, policy.usage
     assert usage.answers == usage.requests == seen.answers == ranking.usage.policy_calls
-    assert ranking.usage.tokens == usage.prompt_tokens + usage.completion_tokens
-    assert (usage.prompt_tokens, usage.cached_tokens, usage.image_tokens, usage.images) == (
-        seen.prompt_tokens, seen.cached_tokens, seen.image_tokens, seen.images,
+    assert ranking.usage.tokens == Tokens(
+        seen.prompt_tokens, seen.completion_tokens, seen.cached_tokens, seen.image_tokens
+    )
+    assert (usage.prompt_tokens, usage.cached_tokens, usage.image_tokens, usage.completion_tokens, usage.images) == (
+        seen.prompt_tokens, seen.cached_tokens, seen.image_tokens, seen.completion_tokens, seen.images,
     )  # fmt: skip
     assert policy.name == endpoint.policy == ranking.traces[0].policy
 
@@ -216,7 +219,8 @@ def test_the_cache_answers_instead_of_the_server(endpoint: FakeEndpoint, tiles: 
     again = ChatPolicy.load(endpoint.policy, cache=tmp_path)
     second = Reranker(again).rerank("a tile", tiles)
     assert endpoint.counters.calls == asked and again.usage.cache_hits == asked
-    assert turns(first) == turns(second) and second.usage.tokens == 0
+    assert turns(first) == turns(second) and second.usage.tokens == Tokens()
+    assert (first.usage.cache_hits, second.usage.cache_hits) == (0, second.usage.policy_calls)
     for path in tmp_path.glob("*/*.json"):
         path.write_text("{")  # a damaged entry is no entry
     Reranker(ChatPolicy.load(endpoint.policy, cache=tmp_path)).rerank("a tile", tiles)

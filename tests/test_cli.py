@@ -67,7 +67,9 @@ def check_results(found: dict[str, Any], count: int) -> None:
     assert all(0 <= result["confidence"] <= 1 for result in results)
     assert len({result["id"] for result in results}) == count
     assert isinstance(found["no_match"], bool)
-    assert set(found["usage"]) == {"policy_calls", "tool_calls", "images", "tokens", "seconds"}
+    assert set(found["usage"]) == {
+        "windows", "rounds", "policy_calls", "tool_calls", "images", "cache_hits", "tokens", "money", "seconds",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("policy", ["evidence", "none"])

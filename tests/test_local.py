@@ -327,7 +327,7 @@ def test_whatever_an_untrained_model_says_every_window_is_ranked(
         assert trace.usage.tokens is not None and trace.usage.tokens.prompt > 300
 
 
-def texts(completions: Sequence[Completion]) -> list[tuple[str, int | None]]:
+def texts(completions: Sequence[Completion]) -> list[tuple[str, Tokens | None]]:
     return [(completion.text, completion.tokens) for completion in completions]
 
 
@@ -638,4 +638,4 @@ def test_a_taught_model_looks_sees_and_answers(taught: LocalPolicy, found: list[
     read = taught._loaded.processor.tokenizer(
         f"<|im_start|>system\nx<|im_end|>\n<|im_start|>user\nGo.<|im_end|>\n<|im_start|>assistant\n{endless.text}"
     ).input_ids
-    assert endless.tokens == len(read)
+    assert endless.tokens is not None and endless.tokens.total == len(read)
