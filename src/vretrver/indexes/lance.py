@@ -16,11 +16,9 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,16 +29,14 @@ from numpy.typing import NDArray
 
 from vretrver.errors import IndexMismatch, InvalidInput, StorageError
 from vretrver.indexes import Probe, Scores, cache, filters, scan
-from vretrver.indexes.manifest import Manifest, Source, storage_errors, sync
+from vretrver.indexes.manifest import Manifest, Source, storage_errors
 from vretrver.indexes.rows import COLOURS, LISTED, STAMPED, Row, Stamp, fixed, matrix, schema, stamps_to_arrow, to_arrow
+from vretrver.indexes.table import UNFINISHED, AcknowledgedTable, among
 from vretrver.indexes.words import WordIndex, tokens
 from vretrver.types import Document, ImageRef
 
 if TYPE_CHECKING:
     from vretrver.embedders import Embedder
-
-_TABLE = "documents"
-_UNFINISHED = ("write.lock", f"{_TABLE}.lance", ".manifest.json.new")  # what a killed `create` leaves
 
 
 class LanceIndex:
@@ -48,9 +44,7 @@ class LanceIndex:
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder = folder
-        self.manifest = manifest
-        self._writable = False
-        self._synced: set[str] = set()
+        self._table = AcknowledgedTable(folder, manifest, changed=self._forget)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> LanceIndex:
@@ -75,15 +69,17 @@ class LanceIndex:
         folder = Path(path)
         with storage_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            strangers = [item.name for item in folder.iterdir() if item.name not in _UNFINISHED]
+            strangers = [item.name for item in folder.iterdir() if item.name not in UNFINISHED]
         if strangers:
             raise StorageError(f"{folder} is not empty and no index ({strangers[0]!r} is in it); choose another folder")
         index = cls(folder, Manifest(embedder.name, embedder.fingerprint, embedder.dim, features))
-        with index._locked(), storage_errors(folder):
-            shutil.rmtree(folder / f"{_TABLE}.lance", ignore_errors=True)
-            table = index._connection().create_table(_TABLE, schema=index._schema)
-            index._acknowledge(index.manifest.at(table.version))
+        index._table.create(index._schema)
         return index
+
+    @property
+    def manifest(self) -> Manifest:
+        """What counts now."""
+        return self._table.manifest
 
     @property
     def embedder(self) -> str:
@@ -179,7 +175,7 @@ class LanceIndex:
 
     def thumbnails(self, ids: Sequence[str]) -> dict[str, bytes]:
         """The stored JPEG thumbnails (longer side at most 256 pixels) of those ids that have one."""
-        found = self._select(["id", "thumbnail"], _among(ids)) if ids else iter(())
+        found = self._table.select(["id", "thumbnail"], among(ids)) if ids else iter(())
         return {
             row["id"]: row["thumbnail"] for batch in found for row in batch.to_pylist() if row["thumbnail"] is not None
         }
@@ -187,17 +183,17 @@ class LanceIndex:
     def stamps(self) -> dict[str, Stamp]:
         """What each stored row was made from, by id."""
         columns = ["id", *STAMPED]
-        return {row.pop("id"): Stamp(**row) for batch in self._select(columns) for row in batch.to_pylist()}
+        return {row.pop("id"): Stamp(**row) for batch in self._table.select(columns) for row in batch.to_pylist()}
 
     def unread(self) -> list[tuple[str, str]]:
         """(id, absolute path) of every picture whose printed words have not been read yet, in id order."""
-        found = self._select(["id", "path", "source"], "printed IS NULL AND path IS NOT NULL")
+        found = self._table.select(["id", "path", "source"], "printed IS NULL AND path IS NOT NULL")
         rows = [row for batch in found for row in batch.to_pylist()]
         return sorted((row["id"], self.located(row["path"], row["source"])) for row in rows)
 
     def printed(self, ids: Sequence[str]) -> dict[str, str | None]:
         """The words read off the pictures of those ids; None for one not read yet."""
-        found = self._select(["id", "printed"], _among(ids)) if ids else iter(())
+        found = self._table.select(["id", "printed"], among(ids)) if ids else iter(())
         return {row["id"]: row["printed"] for batch in found for row in batch.to_pylist()}
 
     def located(self, path: str, source: int) -> str:
@@ -206,7 +202,7 @@ class LanceIndex:
 
     def features(self, batch: int = 4096) -> Iterator[tuple[list[str], NDArray[np.float16]]]:
         """Ids and stored features, shape (B, F), batch by batch."""
-        for found in self._select(["id", "features"], batch=batch):
+        for found in self._table.select(["id", "features"], batch=batch):
             flat = found["features"].flatten().to_numpy(zero_copy_only=False)
             yield found["id"].to_pylist(), flat.reshape(-1, self.manifest.features)
 
@@ -219,15 +215,7 @@ class LanceIndex:
         Raises:
             StorageError: another process is writing, or the folder is read-only.
         """
-        with self._locked():
-            self.manifest = Manifest.read(self.folder)
-            self._forget()
-            with storage_errors(self.folder):
-                table = self._latest()
-                if table.version != self.manifest.version:
-                    table.checkout(self.manifest.version)
-                    table.restore()
-                    self._acknowledge(self.manifest.at(table.version))
+        with self._table.writing():
             yield self
 
     def upsert(self, rows: Sequence[Row]) -> None:
@@ -241,23 +229,19 @@ class LanceIndex:
         if twice:
             raise InvalidInput(f"ids must be unique in a batch; repeated: {', '.join(sorted(twice)[:5])}")
         if rows:
-            self._merge(to_arrow(rows, self._schema), insert=True)
+            self._table.merge(to_arrow(rows, self._schema), insert=True)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Remove rows by id; ids that are not there are no error. Acknowledged when this returns."""
-        with storage_errors(self.folder):
-            table = self._latest()
-            for start in range(0, len(ids), 500):
-                table.delete(_among(ids[start : start + 500]))
-            self._acknowledge(self.manifest.at(table.version))
+        self._table.delete(ids)
 
     def set_printed(self, printed: Mapping[str, str]) -> None:
         """Keep the words read off pictures, by id; an empty text means that there are none."""
-        self._merge(pa.table({"id": list(printed), "printed": pa.array(list(printed.values()), pa.string())}))
+        self._table.merge(pa.table({"id": list(printed), "printed": pa.array(list(printed.values()), pa.string())}))
 
     def restamp(self, stamps: Mapping[str, Stamp]) -> None:
         """Keep new stamps of files whose content is as before."""
-        self._merge(stamps_to_arrow(stamps, self._schema))
+        self._table.merge(stamps_to_arrow(stamps, self._schema))
 
     def revector(self, vectors: Iterable[tuple[Sequence[str], NDArray[np.float32]]], manifest: Manifest) -> None:
         """Replace vectors and take the manifest that goes with them, all at once: a cut leaves everything as it was.
@@ -266,94 +250,31 @@ class LanceIndex:
             vectors: ids and their new vectors, shape (B, D), batch by batch; every row of the index once.
             manifest: the new embedder's; its table version is set here.
         """
-        with storage_errors(self.folder):
-            table = self._latest()
+        with self._table.changing(manifest) as table:
             for ids, batch in vectors:
                 data = pa.table({"id": list(ids), "vector": fixed(batch, np.float32)})
                 table.merge_insert("id").when_matched_update_all().execute(data)
-            self._acknowledge(manifest.at(table.version))
 
     def add_source(self, source: Source) -> int:
         """Position of a source in the manifest, added if it is new; one that moved with the index is still itself."""
         sources = self.manifest.sources
         at = next((at for at, known in enumerate(sources) if known.is_now(source)), len(sources))
         if sources[at : at + 1] != (source,):
-            self._acknowledge(replace(self.manifest, sources=(*sources[:at], source, *sources[at + 1 :])))
+            self._table.acknowledge(replace(self.manifest, sources=(*sources[:at], source, *sources[at + 1 :])))
         return at
 
     def compact(self) -> None:
         """Merge small files and forget table versions older than an hour."""
-        with storage_errors(self.folder):
-            table = self._latest()
-            table.optimize(cleanup_older_than=timedelta(hours=1))
-            self._acknowledge(self.manifest.at(table.version))
+        self._table.compact()
 
     # -- inside -------------------------------------------------------------------------------------------------
-
-    def _merge(self, data: pa.Table, insert: bool = False) -> None:
-        with storage_errors(self.folder):
-            table = self._latest()
-            merge = table.merge_insert("id").when_matched_update_all()
-            (merge.when_not_matched_insert_all() if insert else merge).execute(data)
-            self._acknowledge(self.manifest.at(table.version))
-
-    def _acknowledge(self, manifest: Manifest) -> None:
-        """Everything the table wrote is on disk before the manifest that names it."""
-        assert self._writable, "changes go inside writing()"
-        for place, _folders, files in os.walk(self.folder / f"{_TABLE}.lance"):
-            fresh = [path for name in files if (path := os.path.join(place, name)) not in self._synced]
-            for path in fresh:
-                sync(Path(path))
-            if fresh:
-                sync(Path(place))
-            self._synced.update(fresh)
-        manifest.write(self.folder)
-        self.manifest = manifest
-        self._forget()
 
     def _forget(self) -> None:
         for name in ("snapshot", "_roots", "_metadata", "_columns"):
             self.__dict__.pop(name, None)
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        from filelock import FileLock, Timeout
-
-        with storage_errors(self.folder):
-            lock = FileLock(self.folder / "write.lock", timeout=0)
-            try:
-                lock.acquire()
-            except Timeout as fault:
-                raise StorageError(f"another process is writing to {self.folder}; wait until it is done") from fault
-        self._writable = True
-        try:
-            yield
-        finally:
-            self._writable = False
-            lock.release()
-
-    def _connection(self) -> Any:
-        import lancedb
-
-        return lancedb.connect(str(self.folder))
-
-    def _latest(self) -> Any:
-        return self._connection().open_table(_TABLE)
-
-    def _select(self, columns: list[str], where: str | None = None, batch: int = 8192) -> Iterator[pa.RecordBatch]:
-        try:
-            table = self._latest()
-            if table.version != self.manifest.version:
-                table.checkout(self.manifest.version)
-            query = table.search().select(columns).limit(max(1, table.count_rows()))
-            yield from (query.where(where) if where else query).to_batches(batch)
-        except (OSError, RuntimeError, ValueError, pa.ArrowException) as fault:
-            raise IndexMismatch(
-                f"the table in {self.folder} cannot be read ({str(fault).splitlines()[0][:150]}); build the index again"
-            ) from fault
-
     def _collected(self) -> cache.Snapshot:
-        batches = list(self._select([*LISTED, "vector", "colours"]))
+        batches = list(self._table.select([*LISTED, "vector", "colours"]))
         table = pa.Table.from_batches(batches) if batches else self._schema.empty_table()
         table = table.sort_by("id").combine_chunks()
         texts = zip(table["text"].to_pylist(), table["printed"].to_pylist(), strict=True)
@@ -396,8 +317,3 @@ class LanceIndex:
         path = record["path"]
         image = None if path is None else ImageRef(path=self.located(path, record["source"]))
         return Document(record["id"], record["text"], image, record["printed"], json.loads(record["metadata"]))
-
-
-def _among(ids: Sequence[str]) -> str:
-    """The one SQL text built here: ids as quoted literals, quotes doubled."""
-    return "id IN (" + ", ".join("'" + item.replace("'", "''") + "'" for item in ids) + ")"

@@ -2,7 +2,7 @@
 
 A row is acknowledged when the manifest that names its table version is on disk. Whatever the table holds
 beyond that version was being written when a process died; the next writer drops it. The file is replaced
-whole (write aside, fsync, rename, fsync the folder). It leaves the table itself to `vretrver.indexes.lance`.
+whole (write aside, fsync, rename, fsync the folder). It leaves the table itself to `vretrver.indexes.table`.
 """
 
 from __future__ import annotations
