@@ -10,7 +10,8 @@ measures the difficulty.
 """
 
 from vretrver.world.drawing import draw
-from vretrver.world.files import Truth, generate, topics, truth
+from vretrver.world.facts import Truth
+from vretrver.world.files import generate, topics, truth
 from vretrver.world.groups import MAX_DISTRACTORS, MODALITIES, Group, group
 from vretrver.world.icons import SPLITS
 from vretrver.world.scenes import KINDS, Layout, Scene, Tag, layout
