@@ -18,7 +18,7 @@ from vretrver.protocol import Wire, render_answer, render_tool_call
 from vretrver.reranker import Reranker
 from vretrver.trace import Ranking, StopReason
 from vretrver.types import Candidate, Document, ImageRef, Query
-from vretrver.windows import Plan, Span, sliding
+from vretrver.windows import Chances, Plan, Span, sliding
 
 Paint = Callable[..., str]
 
@@ -120,8 +120,9 @@ def test_many_queries_advance_together() -> None:
     assert sizes == [2, 1]  # the first query's second window is alone
 
 
-def both_halves(k: int) -> Plan:
+def both_halves(chances: Chances) -> Plan:
     """A planner of somebody else's: two windows at once, then their order end to end."""
+    k = len(chances)
     first, second = yield [Span(0, tuple(range(k // 2))), Span(k // 2, tuple(range(k // 2, k)))]
     return (*second, *first)
 
@@ -133,7 +134,7 @@ def test_a_planner_may_ask_for_several_windows_at_once() -> None:
 
 
 def test_a_planner_that_loses_a_candidate_is_found_out() -> None:
-    def lossy(k: int) -> Plan:
+    def lossy(chances: Chances) -> Plan:
         yield []
         return (0,)
 

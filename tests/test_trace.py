@@ -83,7 +83,7 @@ def small_ranking() -> Ranking:
 
 def test_the_printed_object_has_the_promised_fields() -> None:
     printed = small_ranking().to_json()
-    assert list(printed) == ["query", "results", "no_match", "usage", "repairs", "partial"]
+    assert list(printed) == ["query", "results", "no_match", "usage", "repairs", "partial", "skipped", "agreement"]
     assert printed["results"][0] == {
         "rank": 1,
         "id": "b",

@@ -83,6 +83,7 @@ class Trace:
         relevance: the policy's probabilities per candidate in incoming order, if it gave any.
         policy: the policy's name.
         prompt_hash: SHA-256 of the system prompt.
+        look: None for a window of the plan; `reverse` or `shuffle` for a second look at the head of the list.
     """
 
     start: int
@@ -97,6 +98,7 @@ class Trace:
     prompt_hash: str = ""
     error: str | None = None
     prompt: tuple[Part, ...] = ()
+    look: str | None = None
 
     @property
     def tool_calls(self) -> int:
@@ -144,6 +146,9 @@ class Ranking:
         no_match: True when nothing found is likely to answer the query.
         usage: the cost of all of it, retrieval's seconds included.
         traces: one per window, in the order they ran; empty when only the coarse stage ran.
+        skipped: why nobody looked, where a gate found the coarse stage certain enough; else None.
+        agreement: the share of pairs of the list's head that a second look ordered as the first did, 0..1; None
+            without an answer to a second look.
     """
 
     query: Query
@@ -151,6 +156,8 @@ class Ranking:
     no_match: bool = False
     usage: Usage = field(default_factory=Usage)
     traces: tuple[Trace, ...] = ()
+    skipped: str | None = None
+    agreement: float | None = None
 
     @property
     def repairs(self) -> tuple[str, ...]:
@@ -158,8 +165,8 @@ class Ranking:
 
     @property
     def partial(self) -> bool:
-        """Whether a budget ended before every window was ranked: the order is the best so far."""
-        return any(trace.stop is StopReason.BUDGET for trace in self.traces)
+        """Whether a budget ended before every window of the plan was ranked: the order is the best so far."""
+        return any(trace.stop is StopReason.BUDGET and trace.look is None for trace in self.traces)
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -174,6 +181,8 @@ class Ranking:
             "usage": self.usage.to_record(),
             "repairs": list(self.repairs),
             "partial": self.partial,
+            "skipped": self.skipped,
+            "agreement": self.agreement,
         }
 
     def to_record(self) -> dict[str, Any]:
@@ -185,6 +194,8 @@ class Ranking:
             "no_match": self.no_match,
             "usage": self.usage.to_record(),
             "traces": [_trace_record(trace) for trace in self.traces],
+            "skipped": self.skipped,
+            "agreement": self.agreement,
         }
 
     @classmethod
@@ -205,6 +216,8 @@ class Ranking:
                 no_match=bool(record["no_match"]),
                 usage=Usage.from_record(record["usage"]),
                 traces=tuple(_trace(trace) for trace in record["traces"]),
+                skipped=record["skipped"],
+                agreement=record["agreement"],
             )
         except (KeyError, TypeError, ValueError, AttributeError) as fault:
             raise RecordError(f"this trace record does not parse: {type(fault).__name__}: {fault}") from fault
@@ -341,6 +354,7 @@ def _trace_record(trace: Trace) -> dict[str, Any]:
         "prompt_hash": trace.prompt_hash,
         "error": trace.error,
         "prompt": [_part_record(part) for part in trace.prompt],
+        "look": trace.look,
     }
 
 
@@ -359,6 +373,7 @@ def _trace(record: Mapping[str, Any]) -> Trace:
         prompt_hash=record["prompt_hash"],
         error=record["error"],
         prompt=tuple(_part(part) for part in record["prompt"]),
+        look=record["look"],
     )
 
 

@@ -1,20 +1,23 @@
 """Planners: which windows are ranked, in what order. Generators that ask for windows and take rankings.
 
-A planner is a callable of K that gives a `Plan`. A plan yields a batch of spans, which may be ranked at the same
-time, takes their rankings, and returns the whole order in the end. Items are positions in the incoming list.
-Nothing here knows queries, models or pictures.
+A planner is a callable of the candidates' chances that gives a `Plan`. A plan yields a batch of spans, which may be
+ranked at the same time, takes their rankings, and returns the whole order in the end. Items are positions in the
+incoming list. Nothing here knows queries, models or pictures.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from vretrver.errors import InvalidInput
 
 Order: TypeAlias = tuple[int, ...]
+Chances: TypeAlias = Sequence[float]
+"""How likely each candidate answers, in incoming order, as the coarse stage can say. One per candidate: its length is
+K. Most planners read nothing but that length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,29 +29,28 @@ class Span:
 
 
 Plan: TypeAlias = Generator[list[Span], list[Order], Order]
-Planner: TypeAlias = Callable[[int], Plan]
+Planner: TypeAlias = Callable[[Chances], Plan]
 
 
-def sliding(k: int, window: int = 20, stride: int = 10) -> Plan:
+def sliding(chances: Chances, window: int = 20, stride: int = 10) -> Plan:
     """Windows from the back of the list to the front (paper, section 3.3).
 
     Back to front: a strong candidate found late must be able to travel to rank 1, which it can while windows
     overlap (`stride` < `window`).
 
     Args:
-        k: how many candidates there are; with 0 no window is asked for, with fewer than `window` one holds them all.
+        chances: one per candidate; without any no window is asked for, with fewer than `window` one holds them all.
         window: the most candidates in one window.
         stride: how far the window moves.
 
     Raises:
-        InvalidInput: k below 0, window below 1, or stride not in 1..window (candidates would be skipped).
+        InvalidInput: window below 1, or stride not in 1..window (candidates would be skipped).
     """
-    if k < 0 or window < 1 or not 1 <= stride <= window:
+    if window < 1 or not 1 <= stride <= window:
         raise InvalidInput(
-            f"sliding(k={k}, window={window}, stride={stride}): k is at least 0, window at least 1 and "
-            "stride between 1 and window"
+            f"sliding(window={window}, stride={stride}): window is at least 1 and stride between 1 and window"
         )
-    return _sliding(k, window, stride)
+    return _sliding(len(chances), window, stride)
 
 
 def _sliding(k: int, window: int, stride: int) -> Plan:
@@ -62,7 +64,7 @@ def _sliding(k: int, window: int, stride: int) -> Plan:
     return tuple(order)
 
 
-def merge(k: int, window: int = 20, top: int = 5) -> Plan:
+def merge(chances: Chances, window: int = 20, top: int = 5) -> Plan:
     """Blocks ranked side by side; the best `top` of each meet the head of the list in the next round.
 
     While more than `window` candidates are left, blocks of `window` are cut from the back of the list and ranked at the
@@ -79,22 +81,20 @@ def merge(k: int, window: int = 20, top: int = 5) -> Plan:
     That part is no exact order, and neither is what `sliding` leaves behind its first places.
 
     Args:
-        k: how many candidates there are.
+        chances: one per candidate; only their number counts.
         window: the most candidates in one window.
         top: how many first places are to be exact.
 
     Raises:
-        InvalidInput: k below 0, or top not in 1..window - 1.
+        InvalidInput: top not in 1..window - 1.
     """
-    if k < 0 or not 1 <= top < window:
-        raise InvalidInput(
-            f"merge(k={k}, window={window}, top={top}): k is at least 0 and top between 1 and window - 1"
-        )
-    return _merge(k, window, top)
+    if not 1 <= top < window:
+        raise InvalidInput(f"merge(window={window}, top={top}): top is between 1 and window - 1")
+    return _merge(range(len(chances)), window, top)
 
 
-def _merge(k: int, window: int, top: int) -> Plan:
-    left, fallen = list(range(k)), list[int]()
+def _merge(items: Sequence[int], window: int, top: int) -> Plan:
+    left, fallen = list(items), list[int]()
     while len(left) > window:
         head = len(left) - window * _blocks(len(left), window, top)  # below 0 where the first block is not full
         edges = [(max(0, start), start + window) for start in range(head, len(left), window)]
@@ -115,15 +115,15 @@ def _blocks(n: int, window: int, top: int) -> int:
     return min(needed, -(-n // window))
 
 
-def onepass(k: int, window: int = 20) -> Plan:
-    """The first `window` candidates in one window; all others stay as they came. One call, whatever k is.
+def onepass(chances: Chances, window: int = 20) -> Plan:
+    """The first `window` candidates in one window; all others stay as they came. One call, however many there are.
 
     Raises:
-        InvalidInput: k below 0, or window below 1.
+        InvalidInput: window below 1.
     """
-    if k < 0 or window < 1:
-        raise InvalidInput(f"onepass(k={k}, window={window}): k is at least 0 and window at least 1")
-    return _onepass(k, window)
+    if window < 1:
+        raise InvalidInput(f"onepass(window={window}): window is at least 1")
+    return _onepass(len(chances), window)
 
 
 def _onepass(k: int, window: int) -> Plan:
@@ -133,19 +133,62 @@ def _onepass(k: int, window: int) -> Plan:
     return (*first, *range(min(k, window), k))
 
 
+def adaptive(chances: Chances, eps: float = 0.02, window: int = 20, top: int = 5) -> Plan:
+    """`merge` over as few candidates as the chances allow: the rest cannot matter by more than `eps`.
+
+    The least likely candidates are left out, as many as together have a chance of at most `eps`; the others are merged,
+    and what was left out follows in incoming order. The most likely `window` are always ranked: who comes first is
+    decided there, and one window is the least that looking costs.
+
+    The expected loss in R@top, against `merge` of all candidates, is at most `eps` under calibrated chances and a
+    consistent ranker. Proof: let U be what was left out and T the ranker's `top` best of all. Whoever is in T but not
+    in U is among the `top` best of the others, so `merge` keeps it there; R@top can fall only where an answer is in U,
+    by at most 1, and by the union bound that has a probability of at most sum(chances of U) <= eps. Nothing is assumed
+    of how candidates depend on each other, and nothing of how good the ranker is. A ranker that contradicts itself
+    loses what it loses by chance, here as in every plan.
+
+    Chances of which nobody knows anything (`coarse.NEUTRAL`, one half each) leave nothing out: this is then `merge`.
+
+    Args:
+        chances: one per candidate, in incoming order.
+        eps: expected loss that is allowed; 0 leaves out only what is impossible.
+        window, top: as `merge`.
+
+    Raises:
+        InvalidInput: eps not in 0..1, or top not in 1..window - 1.
+    """
+    if not 0 <= eps <= 1 or not 1 <= top < window:
+        raise InvalidInput(
+            f"adaptive(eps={eps}, window={window}, top={top}): eps is between 0 and 1, top between 1 and window - 1"
+        )
+    return _adaptive(chances, eps, window, top)
+
+
+def _adaptive(chances: Chances, eps: float, window: int, top: int) -> Plan:
+    likely_first = sorted(range(len(chances)), key=lambda item: (-chances[item], item))
+    kept, left_out = len(chances), 0.0
+    while kept > window and (left_out := left_out + chances[likely_first[kept - 1]]) <= eps:
+        kept -= 1
+    ranked = yield from _merge(sorted(likely_first[:kept]), window, top)
+    return (*ranked, *sorted(likely_first[kept:]))
+
+
 _PLANNERS: Mapping[str, tuple[Callable[..., Plan], str]] = {
     "sliding": (sliding, "WINDOW,STRIDE"),
     "merge": (merge, "WINDOW,TOP"),
     "onepass": (onepass, "WINDOW"),
+    "adaptive": (adaptive, "EPS"),
 }
+_NUMBER = re.compile(r"[0-9]{1,6}|[0-9]?\.[0-9]{1,6}")
 
 
 def load_planner(name: str | Planner) -> Planner:
     """The planner of a name, or the object itself if it is one already.
 
     Args:
-        name: `sliding`, `merge` or `onepass`, with their numbers after a colon where the defaults do not fit:
-            `sliding:WINDOW,STRIDE` (20,10), `merge:WINDOW,TOP` (20,5), `onepass:WINDOW` (20).
+        name: `sliding`, `merge`, `onepass` or `adaptive`, with their numbers after a colon where the defaults do not
+            fit: `sliding:WINDOW,STRIDE` (20,10), `merge:WINDOW,TOP` (20,5), `onepass:WINDOW` (20), `adaptive:EPS`
+            (0.02).
 
     Raises:
         InvalidInput: no such planner, or it refuses the numbers.
@@ -153,11 +196,17 @@ def load_planner(name: str | Planner) -> Planner:
     if not isinstance(name, str):
         return name
     kind, colon, numbers = name.partition(":")
-    found = re.fullmatch(r"[0-9]{1,6}(,[0-9]{1,6})*", numbers)
     planner, takes = _PLANNERS.get(kind, (None, ""))
-    given = [int(number) for number in numbers.split(",")] if found else []
-    if planner is None or bool(colon) != bool(given) or (given and len(given) != takes.count(",") + 1):
+    given = [_number(word, whole=takes != "EPS") for word in numbers.split(",")] if colon else []
+    if planner is None or None in given or (given and len(given) != takes.count(",") + 1):
         allowed = ", ".join(f"{one}[:{takes}]" for one, (_planner, takes) in _PLANNERS.items())
         raise InvalidInput(f"unknown planner {name!r}; choose from {allowed}, such as sliding:20,10")
-    planner(0, *given)  # refuses numbers that do not fit now, not in the middle of a run
-    return lambda k: planner(k, *given)
+    planner((), *given)  # refuses numbers that do not fit now, not in the middle of a run
+    return lambda chances: planner(chances, *given)
+
+
+def _number(word: str, whole: bool) -> float | None:
+    """A planner's number; None where it is none, or has a fraction where a whole one is due."""
+    if not _NUMBER.fullmatch(word) or (whole and "." in word):
+        return None
+    return int(word) if whole else float(word)

@@ -1,0 +1,261 @@
+"""One query on its way: its plan's windows, what the budget allows, a second look, and the ranking in the end.
+
+No policy is called here. Whoever drives it asks for the windows that wait (`affordable`), feeds their episodes, and
+calls `advance`; `reranker` does so for many queries at once. Failures are on the traces.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from vretrver import orders
+from vretrver.budget import Budget
+from vretrver.coarse import NEUTRAL, coarse_chances, coarse_confidences, merged_evidence
+from vretrver.episode import Episode
+from vretrver.errors import ImageError, InvalidInput, MissingPath
+from vretrver.images import image_size, open_image
+from vretrver.protocol import Wire
+from vretrver.tools import Toolbox
+from vretrver.trace import Ranking, Result, StopReason, Trace
+from vretrver.types import Candidate, ImageRef, Query, Window
+from vretrver.usage import Prices, Usage
+from vretrver.windows import Order, Planner, Span
+
+Sizes = dict[ImageRef, tuple[int, int]]
+SecondLook = Literal["reverse", "shuffle"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a ranking goes by; `Reranker` says what each means."""
+
+    planner: Planner
+    toolbox: Toolbox
+    max_tool_turns: int
+    wire: Wire
+    policy: str
+    no_match_below: float
+    budget: Budget
+    prices: Prices | None = None
+    second_look: SecondLook | None = None
+    fusion: float = 0.0
+    gate: float | None = None
+
+    def priced(self, usage: Usage) -> Usage:
+        """The usage with its money, where prices and tokens are known."""
+        if self.prices is None or usage.tokens is None:
+            return usage
+        return replace(usage, money=self.prices.of(usage.tokens))
+
+
+class Seat:
+    """One running window: its episode, and the means to start it again without a damaged picture."""
+
+    def __init__(self, window: Window, sizes: Sizes, start: Callable[[Window, Sizes], Episode]) -> None:
+        self._window, self._sizes, self._start = window, sizes, start
+        self.episode = start(window, sizes)
+
+    def leave_out_damaged(self) -> bool:
+        """Decode every candidate's picture; if some fail, start the episode again without them.
+
+        Only when the policy stumbles: a header was readable, so nothing else would have shown it, and decoding each
+        picture beforehand would cost more than most policies do.
+        """
+        images = {candidate.document.image for candidate in self._window.candidates} & self._sizes.keys()
+        damaged = [image for image in images if image is not None and not _decodes(image)]
+        for image in damaged:
+            del self._sizes[image]
+        if damaged:
+            self.episode = self._start(self._window, self._sizes)
+        return bool(damaged)
+
+
+class Reranking:
+    """A query, its candidates in incoming order, and how far their ranking is.
+
+    Raises:
+        MissingPath, ImageError: a picture of the query cannot be read.
+    """
+
+    def __init__(self, query: Query, candidates: list[Candidate], rules: Rules) -> None:
+        self.query, self.candidates, self._rules = query, candidates, rules
+        self.traces: list[Trace] = []
+        self.seats: list[Seat] = []
+        self.again = False
+        """Whether the seats are a second look: the plan has come to its order, and nothing is lost without them."""
+        self._sizes = {image: image_size(image) for image in query.images} | _readable_sizes(candidates)
+        self._spans: list[Span] = []
+        self._order: Order = tuple(range(len(candidates)))
+        self._rounds = 0
+        self._agreement: float | None = None
+        chances = coarse_chances(query, candidates)
+        self._skipped = self._certain(chances)
+        if self._skipped is None:
+            self._plan = rules.planner([NEUTRAL] * len(candidates) if chances is None else chances)
+            self._ask(None)
+
+    def affordable(self, elapsed: float) -> list[Seat]:
+        """The windows that wait for a generation; those that the budget has no room for are ended.
+
+        Args:
+            elapsed: seconds since the ranking began.
+        """
+        waiting = [seat for seat in self.seats if not seat.episode.done]
+        budget = self._rules.budget
+        if budget == Budget():
+            return waiting
+        spent = sum((trace.usage for trace in self.traces), Usage())
+        spent = self._rules.priced(sum((seat.episode.trace.usage for seat in self.seats), spent))
+        for seat in waiting:
+            coming = seat.episode.pictures if not seat.episode.trace.turns else 0
+            why = budget.ended(spent, elapsed, coming)
+            if why and self.again and not seat.episode.trace.turns:
+                self.seats = []  # a second look that cannot begin is no failure
+                return []
+            if why:
+                seat.episode.exhaust(why)
+            else:
+                spent += Usage(policy_calls=1, images=coming)
+        return [seat for seat in waiting if not seat.episode.done]
+
+    def advance(self) -> None:
+        """When the whole batch of windows is done, tell the planner and start the next batch."""
+        if not self.seats or not all(seat.episode.done for seat in self.seats):
+            return
+        traces = [seat.episode.trace for seat in self.seats]
+        self._rounds += any(trace.turns for trace in traces)
+        if self.again:
+            self._settle(replace(traces[0], look=self._rules.second_look))
+            return
+        self.traces += traces
+        self._ask(
+            [
+                tuple(span.items[position] for position in trace.order)
+                for span, trace in zip(self._spans, traces, strict=True)
+            ]
+        )
+
+    def ranking(self, top_k: int | None, overhead: float) -> Ranking:
+        """What came of it.
+
+        Args:
+            top_k: keep this many results; all when None.
+            overhead: seconds beside the policy's.
+        """
+        confidences = self._confidences()
+        evidence = merged_evidence(self.traces)
+        order = self._order
+        if self._rules.fusion and self._skipped is None:
+            order = orders.fused(order, range(len(order)), self._rules.fusion)
+        results = tuple(
+            Result(rank, candidate, 1.0 / rank, confidences[at], evidence.get(candidate.document.id, ()))
+            for rank, (at, candidate) in enumerate(((at, self.candidates[at]) for at in order), start=1)
+        )
+        best = max(confidences, default=0.0)
+        usage = sum((trace.usage for trace in self.traces), Usage(rounds=self._rounds, seconds=overhead))
+        usage = self._rules.priced(replace(usage, seconds=round(usage.seconds, 4)))  # as a record keeps it
+        no_match = not results or best < self._rules.no_match_below
+        return Ranking(self.query, results[:top_k], no_match, usage, tuple(self.traces), self._skipped, self._agreement)
+
+    # -- the plan -----------------------------------------------------------------------------------------------
+
+    def _certain(self, chances: Sequence[float] | None) -> str | None:
+        """Why nobody needs to look, or None."""
+        gate = self._rules.gate
+        if gate is None or not chances or chances[0] < gate:
+            return None
+        return f"the coarse stage gives its first result a chance of {chances[0]:.3f}; the gate is {gate:g}"
+
+    def _ask(self, ranked: list[Order] | None) -> None:
+        asked = self._spans
+        try:
+            self._spans = next(self._plan) if ranked is None else self._plan.send(ranked)
+            while not self._spans:
+                self._spans = self._plan.send([])
+        except StopIteration as end:
+            self._spans, self._order = [], tuple(end.value)
+            if sorted(self._order) != list(range(len(self.candidates))):
+                raise InvalidInput("the planner's order is not a permutation of the candidates") from None
+            self._look_again(asked)
+            return
+        self.seats = [self._seat(span) for span in self._spans]
+
+    def _seat(self, span: Span) -> Seat:
+        window = Window(self.query, tuple(self.candidates[item] for item in span.items), span.start)
+        return Seat(window, self._sizes, self._episode)
+
+    def _episode(self, window: Window, sizes: Sizes) -> Episode:
+        rules = self._rules
+        return Episode(
+            window, sizes, rules.toolbox, max_tool_turns=rules.max_tool_turns, wire=rules.wire, policy=rules.policy
+        )
+
+    # -- a second look ------------------------------------------------------------------------------------------
+
+    def _look_again(self, asked: Sequence[Span]) -> None:
+        """Seat the head of the list once more, if it was looked at and there is an order to change in it.
+
+        Args:
+            asked: the plan's last windows; the head is as long as the longest of them.
+        """
+        self.seats = []
+        head = self._order[: max((len(span.items) for span in asked), default=0)]
+        answered = [trace.stop is StopReason.ANSWERED for trace in self.traces[len(self.traces) - len(asked) :]]
+        if self._rules.second_look is None or len(head) < 2 or not all(answered):
+            return
+        # Incoming order was shown first, by and large: reversed, who was favoured by their place is so no longer.
+        shown = sorted(head, reverse=True)
+        if self._rules.second_look == "shuffle":
+            ids = "\n".join(self.candidates[item].document.id for item in sorted(head))
+            random.Random(ids).shuffle(shown)  # noqa: S311  # no secret; the same candidates, the same order
+        self._spans = [Span(0, tuple(shown))]
+        self.seats, self.again = [self._seat(self._spans[0])], True
+
+    def _settle(self, trace: Trace) -> None:
+        """Merge the second look with the first; one that came to no answer changes nothing."""
+        self.seats = []
+        self.traces.append(trace)
+        if trace.stop is StopReason.ANSWERED:
+            (span,) = self._spans
+            second = tuple(span.items[position] for position in trace.order)
+            first = self._order[: len(second)]
+            self._agreement = orders.agreement(first, second)
+            self._order = orders.merged(first, second, tie=sorted(first)) + self._order[len(second) :]
+
+    # -- how likely each result is ------------------------------------------------------------------------------
+
+    def _confidences(self) -> list[float]:
+        """Per candidate in incoming order: the policy's relevance, else what the coarse stage can say.
+
+        The last window that held a candidate counts; a second look counts as much as the first.
+        """
+        confidences = coarse_confidences(self.query, self.candidates)
+        place = {candidate.document.id: at for at, candidate in enumerate(self.candidates)}
+        for trace in self.traces:
+            for key, relevance in zip(trace.candidates, trace.relevance or (), strict=False):
+                before = confidences[place[key]]
+                confidences[place[key]] = relevance if trace.look is None else (before + relevance) / 2
+        return confidences
+
+
+def _readable_sizes(candidates: Sequence[Candidate]) -> Sizes:
+    sizes: Sizes = {}
+    for candidate in candidates:
+        image = candidate.document.image
+        if image is not None:
+            try:
+                sizes[image] = image_size(image)
+            except (ImageError, MissingPath):
+                continue  # the episode shows the candidate without it and says so
+    return sizes
+
+
+def _decodes(image: ImageRef) -> bool:
+    try:
+        open_image(image)
+    except (ImageError, MissingPath):
+        return False
+    return True
