@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from vretrver.evaluation.outcome import Outcome
+from vretrver.evaluation.outcome import Outcome, spending
 from vretrver.evaluation.statistics import calibration, interval, paired_interval, sign_p
 from vretrver.messages import Completion, Conversation, ToolCall
 from vretrver.metrics import measure
@@ -78,7 +78,7 @@ def _ask(
     ]
     candidates = [Candidate(document, 1 - i / 10, i + 1) for i, document in enumerate(documents)]
     ranking = Reranker(ScriptedPolicy(_agent(fate, at))).rerank(query, candidates)
-    trace, usage = ranking.traces[0], ranking.usage
+    trace = ranking.traces[0]
     shuffled = tuple(ranking.ids[i:] + ranking.ids[:i] if i == 1 and at == 0 else ranking.ids for i in range(shuffles))
     return replace(
         outcome,
@@ -87,9 +87,7 @@ def _ask(
         order=ranking.ids,
         confidence=tuple(result.confidence for result in ranking.results),
         no_match=ranking.no_match,
-        policy_calls=usage.policy_calls,
-        tool_calls=usage.tool_calls,
-        images_shown=usage.images,
+        usage=replace(ranking.usage, seconds=0.0),
         tools=tuple(turn.call.name for turn in trace.turns if turn.call),
         repairs=len(ranking.repairs),
         stops=(trace.stop.value,),
@@ -155,7 +153,7 @@ def _metrics(outcomes: list[Outcome], config: dict[str, Any], shuffles: int) -> 
         "stability": {"shuffles": shuffles, "kendall_tau": 0.97, "top1": 0.875, "hit@1": [0.5, 0.625]}
         if shuffles
         else None,
-        "usage": _usage(asked),
+        "usage": spending(asked),
         "errors": [[one.topic, one.error] for one in outcomes if one.error],
         "judged": True,
         "config": config,
@@ -165,10 +163,11 @@ def _metrics(outcomes: list[Outcome], config: dict[str, Any], shuffles: int) -> 
 def _looking(asked: list[Outcome]) -> dict[str, Any]:
     tools = [tool for one in asked for tool in one.tools]
     by_calls = {
-        calls: [one for one in asked if one.tool_calls == calls] for calls in sorted({o.tool_calls for o in asked})
+        calls: [one for one in asked if one.usage.tool_calls == calls]
+        for calls in sorted({one.usage.tool_calls for one in asked})
     }
     return {
-        "looked": sum(one.tool_calls > 0 for one in asked) / len(asked),
+        "looked": sum(one.usage.tool_calls > 0 for one in asked) / len(asked),
         "by_calls": {
             str(calls): {
                 "n": len(part),
@@ -181,13 +180,6 @@ def _looking(asked: list[Outcome]) -> dict[str, Any]:
         "repairs": 0,
         "stops": {"answered": len(asked)},
     }
-
-
-def _usage(asked: list[Outcome]) -> dict[str, Any]:
-    fields = {"policy_calls": "policy_calls", "tool_calls": "tool_calls", "images": "images_shown"}
-    totals = {kind: sum(getattr(one, field) for one in asked) for kind, field in fields.items()}
-    usage: dict[str, Any] = {kind: {"total": total, "mean": total / len(asked)} for kind, total in totals.items()}
-    return usage | {"tokens": {"total": None, "mean": None}}
 
 
 def _means(part: list[Outcome], order: str) -> dict[str, float]:

@@ -85,7 +85,7 @@ def test_ablations_are_flags(run: Any) -> None:
     assert run("vector", "--coarse", "vector", "--policy", "none")["config"]["coarse"] == "vector"
     assert run("words", "--coarse", "bm25", "--policy", "none")["coarse"]["hit@1"] == 1.0
     assert run("planned", "--planner", "sliding:2,1")["config"]["planner"] == "sliding:2,1"
-    assert run("small", "--window-pixels", "3136")["config"]["window_pixels"] == 3136
+    assert run("small", "--window-tokens", "4")["config"]["window_pixels"] == 3136
 
 
 def test_names_with_blanks_come_through_trec_files_and_back(run: Any, own: Path, tmp_path: Path) -> None:

@@ -326,7 +326,7 @@ def test_orders_under_shuffles_are_kept(run: Run, tmp_path: Path) -> None:
 
 def test_tools_and_turns_reach_the_agent(run: Run) -> None:
     policy = ScriptedPolicy([LAST_FIRST])
-    run(policy=policy, tools="select", window_pixels=4 * 28 * 28)
+    run(policy=policy, tools="select", window_tokens=4)
     said = policy.seen[0].messages[0].text
     assert "select_images" in said
     assert "crop_image" not in said

@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 
 from vretrver import metrics
 from vretrver.errors import RecordError
-from vretrver.evaluation.outcome import Outcome
+from vretrver.evaluation.outcome import Outcome, spending
+from vretrver.usage import Tokens, Usage
 
 IDS = st.text(min_size=1, max_size=6)
 NAMES = st.lists(st.text(max_size=8), max_size=3).map(tuple)
 SHARES = st.floats(0, 1)
 COUNTS = st.integers(0, 10**9)
+TOKENS = st.builds(Tokens, COUNTS, COUNTS, st.none() | COUNTS, st.none() | COUNTS)
 
 
 @st.composite
@@ -34,10 +36,9 @@ def outcomes(draw: st.DrawFn) -> Outcome:
         order=tuple(draw(st.permutations(coarse))),
         confidence=tuple(draw(st.lists(SHARES, min_size=len(coarse), max_size=len(coarse)))),
         no_match=draw(st.booleans()),
-        policy_calls=draw(COUNTS),
-        tool_calls=draw(COUNTS),
-        images_shown=draw(COUNTS),
-        tokens=draw(st.none() | COUNTS),
+        usage=draw(
+            st.builds(Usage, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, st.none() | TOKENS, st.none() | SHARES)
+        ),
         tools=draw(NAMES),
         repairs=draw(COUNTS),
         stops=draw(NAMES),
@@ -61,11 +62,11 @@ def test_an_outcome_survives_its_record_and_json(one: Outcome) -> None:
 def test_a_record_that_lacks_a_field_is_refused(one: Outcome, data: st.DataObject) -> None:
     record = one.to_record()
     del record[data.draw(st.sampled_from([field.name for field in fields(Outcome)]))]
-    with pytest.raises(RecordError, match="does not parse"):
+    with pytest.raises(RecordError, match=r"does not parse: it has no '.*'; another version of vretrver wrote it"):
         Outcome.from_record(record)
 
 
-@pytest.mark.parametrize("strange", [{"coarse": 5}, {"shuffled": [1]}, {"scores": None}, {"stops": 1.5}])
+@pytest.mark.parametrize("strange", [{"coarse": 5}, {"shuffled": [1]}, {"scores": None}, {"stops": 1.5}, {"usage": 3}])
 def test_a_record_with_a_strange_field_is_refused(strange: dict[str, Any]) -> None:
     record = Outcome("q", "", "text", None, (), {}, (), (), (), ()).to_record()
     with pytest.raises(RecordError, match="does not parse"):
@@ -91,3 +92,20 @@ def test_change_is_about_rank_one() -> None:
     assert replace(one, coarse=("b", "a", "c"), order=("a", "b", "c")).change == "lost"
     assert replace(one, order=("a", "c", "b")).change == "tied"  # worse, but it was not right before either
     assert replace(one, relevant={}).change == "tied"
+
+
+def test_spending_is_per_topic_and_unknown_where_nobody_tells() -> None:
+    def topic(usage: Usage) -> Outcome:
+        return Outcome("q", "", "text", None, (), {}, (), (), (), (), usage=usage)
+
+    told = topic(Usage(1, 1, 2, 1, 5, tokens=Tokens(100, 10, cached=40), money=0.25))
+    asked, idle = topic(Usage(1, 1, 2)), topic(Usage())
+    found = spending([told, asked, idle])
+    assert found["policy_calls"] == {"total": 4, "mean": 4 / 3}
+    assert found["prompt_tokens"] == {"total": 100, "mean": 50}  # one did not tell, one was not asked
+    assert found["cached_tokens"] == {"total": 40, "mean": 20}
+    assert found["image_tokens"] == {"total": None, "mean": None}
+    assert found["money"] == {"total": 0.25, "mean": 0.125}
+    assert spending([asked])["prompt_tokens"] == {"total": None, "mean": None}
+    assert spending([idle])["prompt_tokens"] == {"total": 0, "mean": 0}
+    assert spending([])["rounds"] == {"total": 0, "mean": None}

@@ -9,6 +9,11 @@ import pytest
 from run_folders import make_run
 from vretrver.errors import InvalidInput, MissingPath, RecordError
 from vretrver.report import overview, read_run
+from vretrver.usage import Usage
+
+
+def _usage(**odd: Any) -> dict[str, Any]:
+    return Usage().to_record() | odd
 
 
 def test_a_run_is_read_back(tmp_path: Path) -> None:
@@ -52,7 +57,8 @@ def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: str, compla
 
 
 @pytest.mark.parametrize("odd", [
-    {"relevant": "abc"}, {"relevant": {"a": "1"}}, {"coarse": [1]}, {"order": [None]}, {"tool_calls": "many"},
+    {"relevant": "abc"}, {"relevant": {"a": "1"}}, {"coarse": [1]}, {"order": [None]},
+    {"usage": _usage(tool_calls="many")}, {"usage": _usage(money="much")}, {"usage": _usage(tokens={"prompt": "x"})},
     {"confidence": ["x"]}, {"query": 5}, {"error": ["x"]}, {"images": [{}]}, {"topic": 7},
     {"group": 1}, {"modality": []},
     {"order": ["a", "a"]},

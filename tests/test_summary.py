@@ -9,6 +9,7 @@ import pytest
 from vretrver.errors import InvalidInput
 from vretrver.evaluation.outcome import Outcome
 from vretrver.evaluation.summary import summarise, timing
+from vretrver.usage import Tokens, Usage
 
 
 def outcome(topic: str, coarse: str, order: str, relevant: str, **more: Any) -> Outcome:
@@ -28,12 +29,15 @@ def outcome(topic: str, coarse: str, order: str, relevant: str, **more: Any) -> 
     return replace(base, **more)
 
 
+LOOKED = Usage(windows=1, rounds=1, policy_calls=2, tool_calls=1)
 FOUR = [
-    outcome("won", "abcd", "badc", "b", tool_calls=1, tools=("crop_image",), stops=("answered",), policy_calls=2),
-    outcome("lost", "abcd", "bacd", "a", tool_calls=1, tools=("crop_image",), stops=("answered",), policy_calls=2),
-    outcome("tied", "abcd", "abdc", "a", stops=("answered",), policy_calls=1, images_shown=4, tokens=100),
-    outcome("absent", "abcd", "abcd", "x", stops=("no_answer",), policy_calls=1, repairs=3, tokens=300),
-]
+    outcome("won", "abcd", "badc", "b", usage=LOOKED, tools=("crop_image",), stops=("answered",)),
+    outcome("lost", "abcd", "bacd", "a", usage=LOOKED, tools=("crop_image",), stops=("answered",)),
+    outcome("tied", "abcd", "abdc", "a", stops=("answered",),
+            usage=Usage(1, 1, 1, images=4, tokens=Tokens(90, 10, 60, 30), money=0.1)),
+    outcome("absent", "abcd", "abcd", "x", stops=("no_answer",), repairs=3,
+            usage=Usage(1, 1, 1, cache_hits=1, tokens=Tokens(300, 0), money=2e-7)),
+]  # fmt: skip
 
 
 def summed(outcomes: list[Outcome], measures: tuple[str, ...] = ("hit@5", "map@2"), k: int = 4) -> dict[str, Any]:
@@ -72,12 +76,20 @@ def test_what_looking_did() -> None:
 
 def test_usage_counts_tokens_only_where_they_are_told() -> None:
     assert summed(FOUR)["usage"] == {
+        "windows": {"total": 4, "mean": 1.0},
+        "rounds": {"total": 4, "mean": 1.0},
         "policy_calls": {"total": 6, "mean": 1.5},
         "tool_calls": {"total": 2, "mean": 0.5},
         "images": {"total": 4, "mean": 1.0},
-        "tokens": {"total": 400, "mean": 200.0},
+        "cache_hits": {"total": 1, "mean": 0.25},
+        "prompt_tokens": {"total": 390, "mean": 195.0},
+        "cached_tokens": {"total": 60, "mean": 60.0},
+        "image_tokens": {"total": 30, "mean": 30.0},
+        "completion_tokens": {"total": 10, "mean": 5.0},
+        "money": {"total": 0.1, "mean": 0.0500001},
     }
-    assert summed(FOUR[:2])["usage"]["tokens"] == {"total": None, "mean": None}
+    assert summed(FOUR[3:])["usage"]["money"] == {"total": 2e-7, "mean": 2e-7}
+    assert summed(FOUR[:2])["usage"]["prompt_tokens"] == {"total": None, "mean": None}
 
 
 def test_intervals_hold_their_means() -> None:

@@ -39,6 +39,12 @@ class Tokens:
         """Prompt tokens that had to be computed; all of them when the server does not tell."""
         return self.prompt - (self.cached or 0)
 
+    @property
+    def are_counts(self) -> bool:
+        """Whether the values are whole numbers of at least 0, or None where they may be: a policy's word is checked."""
+        values = [self.prompt, self.completion, *(one for one in (self.cached, self.image) if one is not None)]
+        return all(isinstance(one, int) and one >= 0 for one in values)
+
     def __add__(self, other: Tokens) -> Tokens:
         return Tokens(
             self.prompt + other.prompt,

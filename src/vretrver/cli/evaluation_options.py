@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from vretrver.cli.parsing import POLICIES, Commands, command, positive
+from vretrver.cli.parsing import POLICIES, Commands, add_costs, command, positive
 
 _DATASETS = """\
 DATASET is one of
@@ -74,7 +74,7 @@ def _add_stages(group: Any) -> None:
         "--tools", default="select,zoom", help="select,zoom (default), one of them, or none: reasoning without tools"
     )
     group.add_argument("--max-tool-turns", type=int, default=2, metavar="N", help="tool calls per window (default 2)")
-    group.add_argument("--window-pixels", type=positive, metavar="N", help="largest area of a picture in the window")
+    add_costs(group)
     group.add_argument(
         "--ocr",
         action=argparse.BooleanOptionalAction,

@@ -19,6 +19,28 @@ def command(commands: Commands, name: str, summary: str, more: str = "") -> Any:
     return parser
 
 
+def add_costs(parser: Any) -> None:
+    """Options of what a query may cost, and how that is reckoned."""
+    parser.add_argument(
+        "--budget",
+        metavar="SPEC",
+        help="what a query may cost, such as seconds=5,calls=4,tokens=20000,images=60,money=0.02; "
+        "when one of them is spent, the best order so far is the answer",
+    )
+    parser.add_argument(
+        "--prices",
+        metavar="SPEC",
+        help="what a million tokens cost, such as prompt=0.4,cached=0.1,completion=1.6, in any currency",
+    )
+    parser.add_argument(
+        "--window-tokens",
+        type=positive,
+        metavar="N",
+        help="image tokens (28x28 pixels each) that a picture may take among the candidates, 4 to 5120 (default 512); "
+        "tools cut from the original all the same",
+    )
+
+
 def positive(text: str) -> int:
     value = int(text)
     if value < 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from vretrver.cli.parsing import POLICIES, Commands, command, positive
+from vretrver.cli.parsing import POLICIES, Commands, add_costs, command, positive
 
 
 def add(commands: Commands) -> None:
@@ -49,9 +49,7 @@ def _add_results(parser: Any) -> None:
     parser.add_argument(
         "--planner", default="sliding", help="which windows are ranked: sliding (default, the paper's), merge, onepass"
     )
-    parser.add_argument(
-        "--budget", metavar="SPEC", help="what a query may cost, such as seconds=5,calls=4,tokens=20000,images=60"
-    )
+    add_costs(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--trace", metavar="FILE", help="append what the agent did to this .jsonl, for `vretrver view`")
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vretrver.reranker import Reranker
     from vretrver.trace import Ranking
     from vretrver.types import Document, Query
+    from vretrver.usage import Usage
 
 
 def index(options: Namespace) -> int:
@@ -138,11 +139,20 @@ def _reranker(options: Namespace) -> Reranker | None:
         return None
     from vretrver.budget import Budget
     from vretrver.policies import load_policy
+    from vretrver.protocol import Wire
     from vretrver.reranker import Reranker
+    from vretrver.usage import Prices
     from vretrver.windows import load_planner
 
-    budget = Budget.parse(options.budget) if options.budget else None
-    return Reranker(load_policy(options.policy), planner=load_planner(options.planner), budget=budget)
+    policy = load_policy(options.policy)
+    wire = getattr(policy, "wire", None) or Wire()
+    return Reranker(
+        policy,
+        planner=load_planner(options.planner),
+        wire=wire if options.window_tokens is None else wire.showing(options.window_tokens),
+        budget=Budget.parse(options.budget) if options.budget else None,
+        prices=Prices.parse(options.prices) if options.prices else None,
+    )
 
 
 def _where(pairs: Sequence[str] | None) -> dict[str, Any] | None:
@@ -188,6 +198,17 @@ def _print_ranking(ranking: Ranking) -> None:
             print(f"           {printable(result.document.text)[:100]}")
         for evidence in result.evidence:
             print(f"           {evidence.tool}: {printable(evidence.note)[:160]}")
-    usage = ranking.usage
-    cost = f"{usage.policy_calls} agent turns, {usage.tool_calls} looks, {usage.seconds:.2f} s"
-    print(f"{len(ranking.results)} results, {cost}", file=sys.stderr)
+    print(f"{len(ranking.results)} results, {_cost(ranking.usage)}", file=sys.stderr)
+
+
+def _cost(usage: Usage) -> str:
+    """What it cost in one line; tokens and money where they are known."""
+    said = [f"{usage.policy_calls} agent turns", f"{usage.tool_calls} looks"]
+    if usage.cache_hits:
+        said.append(f"{usage.cache_hits} turns from the cache")
+    if (tokens := usage.tokens) is not None:
+        cached = f" ({tokens.cached:,} cached)" if tokens.cached else ""
+        said.append(f"{tokens.prompt:,} tokens read{cached}, {tokens.completion:,} written")
+    if usage.money is not None:
+        said.append(f"{usage.money:.4g} in money")
+    return ", ".join([*said, f"{usage.seconds:.2f} s"])

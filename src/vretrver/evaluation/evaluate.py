@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vretrver import __version__, ocr
+from vretrver.budget import Budget
 from vretrver.datasets import Task
 from vretrver.datasets.digest import data_digest
 from vretrver.datasets.missing import missing_pictures, without_missing
@@ -22,10 +23,11 @@ from vretrver.embedders import Embedder, load_embedder
 from vretrver.errors import MissingPath
 from vretrver.evaluation.corruption import corrupted
 from vretrver.evaluation.folder import claim, finish, made, opened, write_text
+from vretrver.evaluation.outcome import FORMAT
 from vretrver.evaluation.pools import cache_folder, pool_index, reader_of
 from vretrver.evaluation.recording import RecordedPolicy
 from vretrver.evaluation.runner import Runner
-from vretrver.evaluation.settings import Settings, hashed
+from vretrver.evaluation.settings import Settings, hashed, written
 from vretrver.evaluation.stages import FirstStage, Indexed, Nearest, Ordered, Worded
 from vretrver.indexes import load_index
 from vretrver.policies import Policy, load_policy
@@ -33,6 +35,7 @@ from vretrver.protocol import Wire
 from vretrver.reranker import Reranker
 from vretrver.retriever import Retriever
 from vretrver.tools import load_toolbox
+from vretrver.usage import Prices
 from vretrver.windows import load_planner
 
 _LOG = logging.getLogger(__name__)
@@ -76,8 +79,6 @@ def evaluate(
     model = load_embedder(embedder)
     reads = ocr.available() if settings.ocr is None else settings.ocr
     agent = _policy(policy, model, reads, stored)
-    if settings.window_pixels is None:
-        settings = replace(settings, window_pixels=task.window_pixels)
     config = resolve(task, settings, model, agent, reads)
     claim(place, config)
     batches = settings.chosen(len(task.topics))
@@ -87,7 +88,7 @@ def evaluate(
         if any(at not in known for batch in batches for at in batch):
             task = corrupted(task, settings, stored)
             stage = _stage(task, settings, model, reads=reads, cache=stored, progress=progress)
-            reranker = None if recorded is None else _reranker(recorded, settings)
+            reranker = None if recorded is None else _reranker(recorded, settings, task)
             runner = Runner(
                 place, journal, stage, reranker, recorded, k=settings.k, shuffles=settings.shuffles, seed=settings.seed
             )
@@ -116,7 +117,9 @@ def resolve(task: Task, settings: Settings, embedder: Embedder, policy: Policy |
         "planner": settings.planner,
         "tools": [tool.name for tool in load_toolbox(settings.tools).tools],
         "max_tool_turns": settings.max_tool_turns,
-        "window_pixels": _wire(policy, settings.window_pixels).window_pixels,
+        "window_pixels": _wire(policy, settings, task).window_pixels,
+        "budget": None if settings.budget is None else written(Budget.parse(settings.budget)),
+        "prices": None if settings.prices is None else written(Prices.parse(settings.prices)),
         "k": settings.k,
         "degrade": settings.degrade,
         "degrade_on": settings.degrade_on if settings.degrade else None,
@@ -126,6 +129,7 @@ def resolve(task: Task, settings: Settings, embedder: Embedder, policy: Policy |
         "seed": settings.seed,
         "batch": settings.batch,
         "version": __version__,
+        "format": FORMAT,
     }
     config["hash"] = hashed(config)
     config["card"] = asdict(task.card)
@@ -198,20 +202,24 @@ def _policy(given: str | Policy | None, model: Embedder, reads: bool, cache: Pat
     return EvidencePolicy.load(embedder=sees, reader=reader_of(cache) if reads else None, ocr=None if reads else False)
 
 
-def _reranker(policy: Policy, settings: Settings) -> Reranker:
+def _reranker(policy: Policy, settings: Settings, task: Task) -> Reranker:
     return Reranker(
         policy,
         planner=load_planner(settings.planner),
         toolbox=load_toolbox(settings.tools),
         max_tool_turns=settings.max_tool_turns,
-        wire=_wire(policy, settings.window_pixels),
+        wire=_wire(policy, settings, task),
+        budget=None if settings.budget is None else Budget.parse(settings.budget),
+        prices=None if settings.prices is None else Prices.parse(settings.prices),
     )
 
 
-def _wire(policy: Policy | None, window_pixels: int | None = None) -> Wire:
-    """The policy's dialect, its window pictures at another size where that is asked for."""
+def _wire(policy: Policy | None, settings: Settings, task: Task) -> Wire:
+    """The policy's dialect, its window pictures at the size that the run or else the task asks for."""
     wire: Wire = getattr(policy, "wire", None) or Wire()
-    return wire if window_pixels is None else replace(wire, window_pixels=window_pixels)
+    if settings.window_tokens is not None:
+        return wire.showing(settings.window_tokens)
+    return wire if task.window_pixels is None else replace(wire, window_pixels=task.window_pixels)
 
 
 def _version(name: str) -> str | None:

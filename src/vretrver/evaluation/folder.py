@@ -16,7 +16,7 @@ from typing import Any
 
 from vretrver.errors import InvalidInput, MissingPath, RecordError, StorageError
 from vretrver.evaluation.journal import Journal, read_journal
-from vretrver.evaluation.outcome import Outcome
+from vretrver.evaluation.outcome import FORMAT, Outcome
 from vretrver.evaluation.runner import TRACES
 from vretrver.evaluation.settings import differences
 from vretrver.evaluation.summary import summarise, timing
@@ -55,12 +55,21 @@ def claim(folder: Path, config: Mapping[str, Any]) -> None:
         write_json(path, config)
         return
     held = read_json(path)
+    _refuse_other_format(folder, held)
     # A shard has the hash of the whole run, but not its topics.
     if (held.get("hash"), held.get("shard")) != (config["hash"], config["shard"]):
         apart = differences(config, held) or [f"shard is {config['shard']!r}, not {held.get('shard')!r}"]
         raise InvalidInput(
             f"{folder} holds another run: {'; '.join(apart[:4])}; give this run a folder of its own with -o, "
             "or remove that one"
+        )
+
+
+def _refuse_other_format(folder: Path, config: Mapping[str, Any]) -> None:
+    if config.get("format") != FORMAT:
+        raise InvalidInput(
+            f"{folder} holds a run by another version of vretrver, whose journal this one cannot go on with; "
+            "give this run a folder of its own with -o, or remove that one"
         )
 
 

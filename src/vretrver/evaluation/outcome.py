@@ -13,11 +13,16 @@ A run folder holds
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from vretrver.errors import RecordError
+from vretrver.usage import Usage
+
+FORMAT = 2
+"""Of a run folder's files; told in config.json. A run of another format is not gone on with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +37,7 @@ class Outcome:
         order: the same ids as reranked, best first; equal to `coarse` when nothing looked.
         confidence: of each place of `order`, 0..1.
         no_match: whether the ranking said that nothing matches.
-        policy_calls, tool_calls, images_shown, tokens: usage. tokens is None when none were reported.
+        usage: what the ranking cost, without its seconds; shuffled orders are not in it.
         tools: names of the tools that were called, in order. repairs: how many repairs the traces name.
         stops: why each window ended.
         shuffled: further orders, from the same candidates handed over in shuffled order.
@@ -51,10 +56,7 @@ class Outcome:
     order: tuple[str, ...]
     confidence: tuple[float, ...]
     no_match: bool = False
-    policy_calls: int = 0
-    tool_calls: int = 0
-    images_shown: int = 0
-    tokens: int | None = None
+    usage: Usage = field(default_factory=Usage)
     tools: tuple[str, ...] = ()
     repairs: int = 0
     stops: tuple[str, ...] = ()
@@ -80,7 +82,7 @@ class Outcome:
         return "tied" if before == after else "won" if after else "lost"
 
     def to_record(self) -> dict[str, Any]:
-        return asdict(self)
+        return asdict(self) | {"usage": self.usage.to_record()}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Outcome:
@@ -90,13 +92,46 @@ class Outcome:
             RecordError: a field is missing or strange.
         """
         try:
-            values = {field.name: record[field.name] for field in fields(cls)}
+            values = {one.name: record[one.name] for one in fields(cls)}
             for name in ("images", "coarse", "scores", "order", "confidence", "tools", "stops"):
                 values[name] = tuple(values[name])
             values["shuffled"] = tuple(map(tuple, values["shuffled"]))
+            values["usage"] = Usage.from_record(values["usage"])
             return cls(**values)
-        except (KeyError, TypeError) as fault:
+        except KeyError as fault:
+            raise RecordError(
+                f"this outcome does not parse: it has no {fault}; another version of vretrver wrote it, run it again"
+            ) from fault
+        except (TypeError, ValueError, AttributeError) as fault:
             raise RecordError(f"this outcome does not parse: {type(fault).__name__}: {fault}") from fault
+
+
+def spending(outcomes: Sequence[Outcome]) -> dict[str, dict[str, float | None]]:
+    """What the outcomes' rankings cost: name -> {"total", "mean"}, None where nobody reports it.
+
+    Means are per topic. A topic whose policy was called and reported no tokens is in neither; one without any call
+    cost none.
+    """
+    costs = [_costs(one.usage) for one in outcomes]
+    return {name: _spent([one[name] for one in costs]) for name in _costs(Usage())}
+
+
+def _spent(amounts: Sequence[float | None]) -> dict[str, float | None]:
+    known = [amount for amount in amounts if amount is not None]
+    if not any(known) and None in amounts:
+        return {"total": None, "mean": None}
+    total = math.fsum(known) if any(isinstance(amount, float) for amount in known) else sum(known)
+    return {"total": total, "mean": total / len(known) if known else None}
+
+
+def _costs(usage: Usage) -> dict[str, float | None]:
+    """Usage as a table's columns."""
+    counts = ("windows", "rounds", "policy_calls", "tool_calls", "images", "cache_hits")
+    found: dict[str, float | None] = {name: getattr(usage, name) for name in counts}
+    idle = None if usage.policy_calls else 0  # who was not asked has cost nothing
+    for name in ("prompt", "cached", "image", "completion"):
+        found[f"{name}_tokens"] = idle if usage.tokens is None else getattr(usage.tokens, name)
+    return {**found, "money": idle if usage.money is None else usage.money}
 
 
 def _first(order: tuple[str, ...], relevant: Mapping[str, int]) -> int:

@@ -16,7 +16,7 @@ from typing import Any
 from vretrver.errors import PolicyError
 from vretrver.evaluation.journal import Journal
 from vretrver.messages import Completion, Conversation, ImagePart
-from vretrver.policies import Policy
+from vretrver.policies import Policy, checked
 from vretrver.types import Query
 from vretrver.usage import Tokens
 
@@ -71,9 +71,7 @@ class RecordedPolicy:
     def _pay(self, new: Sequence[tuple[str, Conversation]]) -> None:
         """Ask the policy, and keep what it answers."""
         started = time.perf_counter()
-        answers = list(self._policy.complete([conversation for _key, conversation in new]))
-        if len(answers) != len(new):
-            raise PolicyError(f"policy {self.name} gave {len(answers)} texts for {len(new)}")
+        answers = checked(self._policy.complete([conversation for _key, conversation in new]), len(new), self.name)
         seconds = (time.perf_counter() - started) / len(new)
         calls = [
             self._record(key, conversation, answer, seconds)
@@ -84,8 +82,6 @@ class RecordedPolicy:
             self._know(call)
 
     def _record(self, key: str, conversation: Conversation, answer: Completion, seconds: float) -> dict[str, Any]:
-        if not isinstance(answer, Completion) or not isinstance(answer.text, str):
-            raise PolicyError(f"policy {self.name} gave a {type(answer).__name__}, not a Completion of text")
         relevance = None if answer.relevance is None else [float(value) for value in answer.relevance]
         if relevance is not None and not all(abs(value) < float("inf") for value in relevance):
             raise PolicyError(f"policy {self.name} gave a relevance that is not finite")

@@ -194,10 +194,7 @@ def _answered(outcome: Outcome, topic: Topic, candidates: Sequence[Candidate], r
         order=ranking.ids,
         confidence=tuple(result.confidence for result in ranking.results),
         no_match=ranking.no_match,
-        policy_calls=ranking.usage.policy_calls,
-        tool_calls=ranking.usage.tool_calls,
-        images_shown=ranking.usage.images,
-        tokens=None if ranking.usage.tokens is None else ranking.usage.tokens.total,
+        usage=replace(ranking.usage, seconds=0.0),  # the clock's part is `seconds`
         tools=tuple(turn.call.name for trace in windows for turn in trace.turns if turn.call and turn.observation),
         repairs=len(ranking.repairs),
         stops=tuple(trace.stop.value for trace in windows),

@@ -10,11 +10,14 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from vretrver.budget import Budget
 from vretrver.errors import InvalidInput
+from vretrver.protocol import Wire
 from vretrver.tools import load_toolbox
+from vretrver.usage import Prices
 from vretrver.windows import load_planner
 
 DegradeOn = Literal["queries", "pool", "both"]
@@ -32,7 +35,11 @@ class Settings:
             embedder alone), `bm25` (captions alone), or `run:FILE` (another system's TREC run). A task whose galleries
             come ranked keeps their order (`given`).
         k: candidates that the first stage hands over; 50 in the paper's M-BEIR runs, 10 on unseen sets.
-        planner, tools, max_tool_turns, window_pixels: as `Reranker` and `Wire` take them; None keeps the default.
+        planner, tools, max_tool_turns: as `Reranker` takes them.
+        window_tokens: image tokens of 28x28 pixels that a picture in the window may take (`Wire.showing`); None keeps
+            the task's, else the policy's own.
+        budget, prices: of one topic's ranking (`Budget.parse`, `Prices.parse`); None for none. A budget in seconds
+            makes a run depend on the machine, and all topics of a batch share its clock.
         ocr: read print, in the index and in the agent; None does if the extra is installed.
         degrade, degrade_on: a corruption (`vretrver.degrade`) of query pictures, pool pictures, or both.
         shuffles: rank so many times more with the candidates handed over in another order.
@@ -50,7 +57,9 @@ class Settings:
     planner: str = "sliding:20,10"
     tools: str = "select_images,crop_image"
     max_tool_turns: int = 2
-    window_pixels: int | None = None
+    window_tokens: int | None = None
+    budget: str | None = None
+    prices: str | None = None
     ocr: bool | None = None
     degrade: str | None = None
     degrade_on: DegradeOn = "queries"
@@ -72,6 +81,12 @@ class Settings:
             raise InvalidInput(f"the limit is {self.limit} topics; it must be at least 1")
         load_planner(self.planner)
         load_toolbox(self.tools)
+        if self.window_tokens is not None:
+            Wire().showing(self.window_tokens)
+        if self.budget is not None:
+            Budget.parse(self.budget)
+        if self.prices is not None:
+            Prices.parse(self.prices)
         self.part  # noqa: B018  # refuses a shard that is none
 
     @property
@@ -97,6 +112,14 @@ class Settings:
         batches = [positions[at : at + self.batch] for at in range(0, len(positions), self.batch)]
         number, of = self.part
         return batches[number::of]
+
+
+def written(bounds: Budget | Prices | None) -> str | None:
+    """A budget or prices as `parse` reads them, the same text for the same numbers."""
+    if bounds is None:
+        return None
+    given = {field.name: getattr(bounds, field.name) for field in fields(bounds)}
+    return ",".join(f"{name}={value:.12g}" for name, value in given.items() if value is not None)
 
 
 def hashed(config: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from vretrver.errors import InvalidInput
-from vretrver.evaluation.outcome import Outcome
+from vretrver.evaluation.outcome import Outcome, spending
 from vretrver.evaluation.statistics import RESAMPLES, calibration, interval, kendall_tau, paired_interval, sign_p
 from vretrver.metrics import measure_named
 
@@ -66,12 +66,13 @@ def summarise(  # noqa: PLR0917  # what a run was, in the order metrics.json tel
             **_groups(outcomes, names),
             "looking": _looking(outcomes),
             "stability": _stability(outcomes),
-            "usage": _usage(outcomes),
+            "usage": spending(outcomes),
             "errors": [[one.topic, one.error] for one in outcomes if one.error is not None],
         }
     )
-    if judged:  # a p of 1e-9 is not zero: six digits, wherever they begin
-        found["sign_p"] = float(f"{sign_p(found['wins'], found['losses']):.{_DIGITS}g}")
+    found["usage"]["money"] = {name: _digits(paid) for name, paid in spending(outcomes)["money"].items()}
+    if judged:
+        found["sign_p"] = _digits(sign_p(found["wins"], found["losses"]))
     return {**found, "config": dict(config)}
 
 
@@ -157,8 +158,8 @@ def _groups(outcomes: Sequence[Outcome], names: Sequence[str]) -> dict[str, Any]
 
 def _looking(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     by_calls = {}
-    for calls in sorted({one.tool_calls for one in outcomes}):
-        members = [one for one in outcomes if one.tool_calls == calls]
+    for calls in sorted({one.usage.tool_calls for one in outcomes}):
+        members = [one for one in outcomes if one.usage.tool_calls == calls]
         judged = [one for one in members if _answerable(one)]
         by_calls[str(calls)] = {
             "n": len(members),
@@ -166,7 +167,7 @@ def _looking(outcomes: Sequence[Outcome]) -> dict[str, Any]:
             "hit@1 after": _mean(one.first_after == 1 for one in judged),
         }
     return {
-        "looked": _mean(one.tool_calls > 0 for one in outcomes),
+        "looked": _mean(one.usage.tool_calls > 0 for one in outcomes),
         "by_calls": by_calls,
         "tools": _counted(name for one in outcomes for name in one.tools),
         "repairs": sum(one.repairs for one in outcomes),
@@ -194,17 +195,6 @@ def _stability(outcomes: Sequence[Outcome]) -> dict[str, Any] | None:
     }
 
 
-def _usage(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Totals, and means per topic; of tokens, over the topics that report any."""
-    told = [one.tokens for one in outcomes if one.tokens is not None]
-    return {
-        "policy_calls": _total([one.policy_calls for one in outcomes]),
-        "tool_calls": _total([one.tool_calls for one in outcomes]),
-        "images": _total([one.images_shown for one in outcomes]),
-        "tokens": _total(told) if told else {"total": None, "mean": None},
-    }
-
-
 # -- arithmetic -------------------------------------------------------------------------------------------------
 
 
@@ -221,8 +211,9 @@ def _mean(values: Iterable[float]) -> float | None:
     return math.fsum(found) / len(found) if found else None
 
 
-def _total(values: Sequence[int]) -> dict[str, float | None]:
-    return {"total": sum(values), "mean": _mean(values)}
+def _digits(value: float | None) -> float | None:
+    """Six digits wherever they begin: a p of 1e-9 is not zero, nor is the price of one short answer."""
+    return None if value is None else float(f"{value:.{_DIGITS}g}")
 
 
 def _counted(names: Iterable[str]) -> dict[str, int]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from vretrver.errors import InvalidInput
+from vretrver.errors import InvalidInput, PolicyError
 from vretrver.messages import Completion, Conversation
+from vretrver.usage import Tokens
 
 
 @runtime_checkable
@@ -31,6 +32,23 @@ class Policy(Protocol):
             PolicyError: the model could not answer. The caller keeps the incoming order of those windows.
         """
         ...
+
+
+def checked(completions: Sequence[Completion], count: int, policy: str) -> list[Completion]:
+    """What a policy gave for `count` conversations, once it is known to be that.
+
+    Raises:
+        PolicyError: it is not one completion of text for each, or its tokens are no `Tokens`.
+    """
+    found = list(completions)
+    if len(found) != count:
+        raise PolicyError(f"policy {policy} gave {len(found)} texts for {count}")
+    for one in found:
+        if not isinstance(one, Completion) or not isinstance(one.text, str):
+            raise PolicyError(f"policy {policy} gave a {type(one).__name__}, not a Completion of text")
+        if one.tokens is not None and not (isinstance(one.tokens, Tokens) and one.tokens.are_counts):
+            raise PolicyError(f"policy {policy} gave tokens={one.tokens!r:.80}, not Tokens or None")
+    return found
 
 
 def load_policy(name: str | Policy) -> Policy:

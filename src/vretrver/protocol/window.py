@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vretrver.boxes import MEANING, BoxFamily
+from vretrver.errors import InvalidInput
 from vretrver.messages import Conversation, ImagePart, Message, Part, TextPart, View
 from vretrver.protocol.plain import plain
-from vretrver.sizes import MIN_PIXELS, PATCH, shown_size
+from vretrver.sizes import MAX_PIXELS, MIN_PIXELS, PATCH, shown_size
 from vretrver.tools import Gallery, Picture, Toolbox
 from vretrver.types import Candidate, ImageRef, Query, Window
 
@@ -29,6 +30,20 @@ class Wire:
     boxes: BoxFamily = "released"
     window_pixels: int = 512 * PATCH * PATCH
     max_text: int = 2000
+
+    def showing(self, tokens: int) -> Wire:
+        """The same dialect with smaller or larger pictures in the window; what a tool shows is not affected.
+
+        Args:
+            tokens: of 28x28 pixels, as Qwen2-VL and Qwen2.5-VL count, that one picture may take; Qwen3-VL's are 32x32.
+
+        Raises:
+            InvalidInput: fewer than the 4 that the smallest shown picture takes, or more than 5,120.
+        """
+        least, most = MIN_PIXELS // PATCH**2, MAX_PIXELS // PATCH**2
+        if not least <= tokens <= most:
+            raise InvalidInput(f"a window's picture takes {least} to {most} tokens; got {tokens}")
+        return replace(self, window_pixels=tokens * PATCH**2)
 
 
 def number_pictures(window: Window, sizes: Mapping[ImageRef, tuple[int, int]], wire: Wire) -> Gallery:

@@ -60,7 +60,7 @@ def cases(
 
 
 def _telling(outcome: Outcome) -> tuple[bool, bool, bool]:
-    return (outcome.first_after == 1, outcome.first_after == 0, outcome.tool_calls == 0)
+    return (outcome.first_after == 1, outcome.first_after == 0, outcome.usage.tool_calls == 0)
 
 
 def _case(outcome: Outcome, traces: Traces, links: Mapping[str, str], thumbnails: Thumbnails) -> Html:

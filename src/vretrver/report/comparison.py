@@ -6,27 +6,35 @@ single run's reranking did against its own coarse stage, which its metrics.json 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from os import PathLike
 from typing import Any
 
 from vretrver.errors import InvalidInput
-from vretrver.evaluation.outcome import Outcome
+from vretrver.evaluation.outcome import Outcome, spending
 from vretrver.evaluation.statistics import RESAMPLES, paired_interval, sign_p
 from vretrver.metrics import measure
-from vretrver.report.run_folder import RunFolder, mapping, number, read_run
-from vretrver.report.words import amount, difference, p_value, plain, typed, value
+from vretrver.report.run_folder import RunFolder, mapping, read_run
+from vretrver.report.words import amount, difference, money, p_value, plain, typed, value
 
 _RESTATED = ("hash", "version", "versions", "facts")
 LISTED = 10  # topics named in a summary
 
 COSTS = {
-    "policy_calls": "policy calls per query",
-    "tool_calls": "tool calls per query",
-    "images": "pictures shown per query",
-    "tokens": "tokens per query",
-    "seconds": "seconds per query",
+    "windows": "windows",
+    "rounds": "rounds",
+    "policy_calls": "policy calls",
+    "tool_calls": "tool calls",
+    "images": "pictures shown",
+    "cache_hits": "calls from a cache",
+    "prompt_tokens": "prompt tokens",
+    "cached_tokens": "of them cached",
+    "image_tokens": "of them of pictures",
+    "completion_tokens": "completion tokens",
+    "money": "money",
+    "seconds": "seconds",
 }
 
 
@@ -105,8 +113,9 @@ class Comparison:
         lines += [f"  {name}: {_setting(a)} -> {_setting(b)}" for name, (a, b) in self.changed.items()]
         for one in self.contrasts:
             lines += ["", *_contrast_lines(one)]
-        lines += ["", f"{'cost':<26}{'a':>10}{'b':>10}"]
-        lines += [f"{COSTS[name]:<26}{amount(a):>10}{amount(b):>10}" for name, (a, b) in self.cost.items()]
+        lines += ["", f"{'cost per query':<26}{'a':>10}{'b':>10}"]
+        told = [(name, given) for name, given in self.cost.items() if any(given)]
+        lines += [f"{COSTS[name]:<26}{_cost_said(name, a):>10}{_cost_said(name, b):>10}" for name, (a, b) in told]
         return typed("\n".join(lines))
 
     def _scope(self) -> str:
@@ -210,13 +219,14 @@ def _contrast(name: str, pairs: Sequence[tuple[Outcome, Outcome]], resamples: in
 
 
 def _cost(pairs: Sequence[tuple[Outcome, Outcome]]) -> dict[str, tuple[float | None, float | None]]:
-    def mean(name: str, side: int) -> float | None:
-        field = "images_shown" if name == "images" else name
-        amounts = [number(getattr(pair[side], field)) for pair in pairs]
-        known = [one for one in amounts if one is not None]
-        return sum(known) / len(pairs) if known else None
+    a, b = ([pair[side] for pair in pairs] for side in (0, 1))
+    spent = [{name: cost["mean"] for name, cost in spending(one).items()} for one in (a, b)]
+    seconds = [math.fsum(one.seconds for one in side) / len(side) for side in (a, b)]
+    return {name: (spent[0][name], spent[1][name]) for name in spent[0]} | {"seconds": (seconds[0], seconds[1])}
 
-    return {name: (mean(name, 0), mean(name, 1)) for name in COSTS}
+
+def _cost_said(name: str, given: float | None) -> str:
+    return money(given) if name == "money" else amount(given)
 
 
 def _contrast_lines(one: Contrast) -> list[str]:

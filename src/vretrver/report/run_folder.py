@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from vretrver.errors import InvalidInput, MissingPath, RecordError
 from vretrver.evaluation.outcome import Outcome
+from vretrver.usage import Tokens, Usage
 
 MAX_JSON_BYTES = 64 * 2**20
 MAX_LINE_BYTES = 64 * 2**20
@@ -165,10 +166,17 @@ def _problem(outcome: Outcome) -> str | None:
         return "query or error is not a string"
     if not isinstance(outcome.relevant, Mapping) or any(number(grade) is None for grade in outcome.relevant.values()):
         return "relevant is not a map from ids to grades"
-    amounts = (outcome.tool_calls, outcome.policy_calls, outcome.images_shown, outcome.repairs, outcome.seconds)
-    if any(number(amount) is None for amount in (*amounts, *outcome.confidence, *outcome.scores)):
+    amounts = (outcome.repairs, outcome.seconds, *outcome.confidence, *outcome.scores)
+    if any(number(amount) is None for amount in amounts) or not _is_sound(outcome.usage):
         return "a count, score or confidence is not a number"
     return None
+
+
+def _is_sound(usage: Usage) -> bool:
+    """Whether every count of a usage is a number, or not known where it need not be."""
+    counts = {one.name: getattr(usage, one.name) for one in fields(usage)}
+    unsure = [counts.pop("money"), *asdict(counts.pop("tokens") or Tokens()).values()]
+    return all(number(count) is not None for count in [*counts.values(), *(one for one in unsure if one is not None)])
 
 
 def _lines(path: Path, cut_off: bool = False) -> Iterator[Mapping[str, Any]]:

@@ -11,7 +11,7 @@ from vretrver.report.chart import strip
 from vretrver.report.comparison import changed_settings, compare
 from vretrver.report.markup import Child, Html, h
 from vretrver.report.run_folder import RunFolder, mapping, number
-from vretrver.report.words import DASH, amount, difference, p_value, percent, setting, value
+from vretrver.report.words import DASH, amount, difference, money, p_value, percent, setting, value
 
 _OF_THE_TASK = (
     "task",
@@ -135,21 +135,38 @@ def _drawn(part: object, measure: str) -> Html | None:
 
 
 def cost(runs: Sequence[RunFolder], names: Mapping[RunFolder, str]) -> Html:
-    """What each run spent, in all and per query."""
-    kinds = {"policy_calls": "Policy calls", "tool_calls": "Tool calls", "images": "Pictures shown", "tokens": "Tokens"}
-    head = [
-        "Run",
-        *(f"{said}{part}" for said in kinds.values() for part in ("", " / query")),
-        "s / query",
-        "median",
-        "95th",
-    ]
+    """What each run spent per query, and where tokens are known how many in all and for what money."""
+    kinds = {"windows": "Windows", "rounds": "Rounds", "policy_calls": "Policy calls", "tool_calls": "Tool calls"}
+    kinds |= {"images": "Pictures shown", "cache_hits": "From a cache"}
+    head = ["Run", *kinds.values(), "Seconds", "median", "95th", "Calls in all"]
     rows = []
     for run in runs:
-        usage = [number(mapping(run.metrics, "usage", kind).get(part)) for kind in kinds for part in ("total", "mean")]
         seconds = [number(mapping(run.timing, "seconds").get(part)) for part in ("mean", "p50", "p95")]
-        rows.append([names[run], *map(amount, usage), *map(amount, seconds)])
-    return table("What it took", head, rows)
+        calls = _spent(run, "policy_calls", "total")
+        rows.append([names[run], *(amount(_mean(run, kind)) for kind in kinds), *map(amount, seconds), amount(calls)])
+    return h("div", {}, table("What a query took", head, rows), _tokens(runs, names))
+
+
+def _tokens(runs: Sequence[RunFolder], names: Mapping[RunFolder, str]) -> Html | None:
+    told = [run for run in runs if _spent(run, "prompt_tokens", "total")]
+    if not told:
+        return None
+    head = ["Run", "Prompt tokens / query", "cached", "of pictures", "Completion tokens / query", "Prompt in all",
+            "Completion in all", "Money / query", "Money in all"]  # fmt: skip
+    rows = [
+        [names[run], amount(_mean(run, "prompt_tokens")), _share(run, "cached_tokens"), _share(run, "image_tokens"),
+         amount(_mean(run, "completion_tokens")), amount(_spent(run, "prompt_tokens", "total")),
+         amount(_spent(run, "completion_tokens", "total")), money(_mean(run, "money")),
+         money(_spent(run, "money", "total"))]
+        for run in told
+    ]  # fmt: skip
+    return h("div", {}, h("h3", {}, "Tokens, as the policies report them"), table("Tokens and money", head, rows))
+
+
+def _share(run: RunFolder, kind: str) -> str:
+    """How much of the prompt's tokens is of a kind."""
+    part, whole = _spent(run, kind, "total"), _spent(run, "prompt_tokens", "total")
+    return percent(part / whole, 0) if part is not None and whole else DASH
 
 
 def data(runs: Sequence[RunFolder]) -> Html | None:
@@ -237,7 +254,11 @@ def _wins(run: RunFolder) -> str:
 
 
 def _mean(run: RunFolder, kind: str) -> float | None:
-    return number(mapping(run.metrics, "usage", kind).get("mean"))
+    return _spent(run, kind, "mean")
+
+
+def _spent(run: RunFolder, kind: str, part: str) -> float | None:
+    return number(mapping(run.metrics, "usage", kind).get(part))
 
 
 def _domain(runs: Sequence[RunFolder]) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Sequence
 from typing import Any
@@ -50,6 +51,13 @@ def amount(given: float | None) -> str:
     if given == int(given) or given >= 1000:
         return f"{given:,.0f}"
     return f"{given:.1f}" if given >= 100 else f"{given:.2f}" if given >= 0.095 else f"{given:.3f}"
+
+
+def money(given: float | None) -> str:
+    """A sum of money, three digits wherever they begin: one answer may cost a hundredth of a cent."""
+    if given is None:
+        return DASH
+    return f"{given:,.2f}" if given >= 1 or given == 0 else f"{given:.{2 - math.floor(math.log10(given))}f}"
 
 
 def setting(given: Any) -> str:
