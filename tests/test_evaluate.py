@@ -26,6 +26,7 @@ from vretrver.messages import Completion, Conversation
 from vretrver.policies.scripted import ScriptedPolicy
 from vretrver.report import overview, read_run, write_report
 from vretrver.types import Document, ImageRef, Query
+from vretrver.usage import Tokens
 from vretrver.viewer import read_traces
 
 COLOURS = ["red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "gray", "black"]
@@ -347,3 +348,54 @@ def test_an_mbeir_run_has_seven_columns_too(run: Run, task: Task, tmp_path: Path
     run(given=replace(task, task_id=7))
     first = (tmp_path / "run/run.mbeir.txt").read_text().splitlines()[0].split()
     assert first == ["q0", "Q0", "d0", "1", "4.0", "vretrver", "7"]
+
+
+def test_tokens_prices_and_a_budget_are_counted(run: Run, tmp_path: Path) -> None:
+    def say(_conversation: Conversation) -> Completion:
+        return Completion(LAST_FIRST, tokens=Tokens(1000, 100, cached=500))
+
+    metrics = run(
+        policy=ScriptedPolicy(say), prices="completion=5,prompt=1", budget="money=0.001,calls=9", planner="sliding:2,1"
+    )
+    assert (metrics["config"]["prices"], metrics["config"]["budget"]) == (
+        "prompt=1,completion=5",
+        "calls=9,money=0.001",
+    )
+    spent = metrics["usage"]
+    assert spent["prompt_tokens"] == {"total": 10_000, "mean": 1000}  # the first window's call spent it all
+    assert spent["cached_tokens"]["mean"] == 500 and spent["completion_tokens"]["mean"] == 100
+    assert spent["image_tokens"] == {"total": None, "mean": None}
+    assert spent["money"] == {"total": 0.015, "mean": 0.0015}
+    assert metrics["looking"]["stops"] == {"budget": 20, "answered": 10}
+    assert files(tmp_path / "run")["metrics.json"] == _again(run, tmp_path)
+    with pytest.raises(InvalidInput, match="holds another run: prices is 'prompt=2,completion=5', not"):
+        run(
+            policy=ScriptedPolicy(say),
+            prices="prompt=2,completion=5",
+            budget="money=0.001,calls=9",
+            planner="sliding:2,1",
+        )
+
+
+def _again(run: Run, tmp_path: Path) -> bytes:
+    given = {"prices": "prompt=1.0,completion=5", "budget": "calls=9,money=0.001", "planner": "sliding:2,1"}
+    run(policy=ScriptedPolicy([]), **given)
+    return (tmp_path / "run/metrics.json").read_bytes()
+
+
+def test_a_policy_whose_tokens_are_none_has_failed(run: Run, tmp_path: Path) -> None:
+    odd: Any = 1100
+    run(policy=ScriptedPolicy(lambda _conversation: Completion(LAST_FIRST, tokens=odd)), limit=2)
+    errors = {trace.error for ranking in read_traces(tmp_path / "run/traces.jsonl") for trace in ranking.traces}
+    assert errors == {"PolicyError: policy scripted gave tokens=1100, not Tokens or None"}
+
+
+def test_a_run_by_another_version_is_not_gone_on_with(run: Run, tmp_path: Path) -> None:
+    run(policy=ScriptedPolicy([LAST_FIRST]))
+    config = json.loads((tmp_path / "run/config.json").read_text())
+    del config["format"]
+    (tmp_path / "run/config.json").write_text(json.dumps(config))
+    with pytest.raises(
+        InvalidInput, match="run by another version of vretrver, whose journal this one cannot go on with"
+    ):
+        run(policy=ScriptedPolicy([LAST_FIRST]))

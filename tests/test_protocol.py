@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from vretrver.errors import InvalidInput
 from vretrver.messages import Conversation, ImagePart, Message, ToolCall
 from vretrver.protocol import (
     MAX_CALL,
@@ -130,6 +131,14 @@ def test_an_embedded_policy_finds_the_numbers_by_candidate() -> None:
 def test_a_smaller_budget_makes_smaller_thumbnails() -> None:
     gallery = number_pictures(MIXED, SIZES, Wire(window_pixels=100 * 28 * 28))
     assert (gallery.pictures[2].view.width, gallery.pictures[2].view.height) == (308, 224)
+
+
+def test_a_windows_size_in_tokens() -> None:
+    wire = Wire("qwen2.5-vl").showing(100)
+    assert wire == Wire("qwen2.5-vl", window_pixels=100 * 28 * 28) and Wire().showing(512) == Wire()
+    for tokens in (3, 5121):
+        with pytest.raises(InvalidInput, match=f"takes 4 to 5120 tokens; got {tokens}"):
+            wire.showing(tokens)
 
 
 def test_further_query_images_are_explained_only_when_there_are_several() -> None:

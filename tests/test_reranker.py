@@ -18,6 +18,7 @@ from vretrver.protocol import Wire, render_answer, render_tool_call
 from vretrver.reranker import Reranker
 from vretrver.trace import Ranking, StopReason
 from vretrver.types import Candidate, Document, ImageRef, Query
+from vretrver.usage import Tokens
 from vretrver.windows import Chances, Plan, Span, sliding
 
 Paint = Callable[..., str]
@@ -154,6 +155,7 @@ def test_a_failing_policy_costs_only_its_own_window(error: Exception) -> None:
 
 
 NOTHING: Any = None
+EIGHT: Any = 8
 
 
 @pytest.mark.parametrize(
@@ -162,6 +164,8 @@ NOTHING: Any = None
         ([], "gave 0 texts for 1"),
         (["<answer>[1]</answer>"], "gave a str, not a Completion of text"),
         ([Completion(NOTHING)], "gave a Completion, not a Completion of text"),
+        ([Completion("x", tokens=EIGHT)], "gave tokens=8, not Tokens or None"),
+        ([Completion("x", tokens=Tokens(-1, 0))], f"gave tokens={Tokens(-1, 0)}, not Tokens or None"),
     ],
 )
 def test_a_policy_that_gives_something_else_has_failed(given: list[Any], error: str) -> None:

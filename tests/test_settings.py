@@ -26,6 +26,9 @@ from vretrver.evaluation.settings import Settings, differences, hashed
         ({"tools": "rotate"}, "unknown tool 'rotate'"),
         ({"degrade_on": "all"}, "queries, pool or both"),
         ({"shuffles": -1}, "shuffles is -1"),
+        ({"window_tokens": 3}, "takes 4 to 5120 tokens; got 3"),
+        ({"budget": "calls=few"}, "'calls=few' has no number"),
+        ({"prices": "prompt=1"}, "lack completion"),
     ],
 )
 def test_what_is_no_setting_is_refused(wrong: dict[str, Any], says: str) -> None:
