@@ -17,7 +17,7 @@ from vretrver.errors import InvalidInput
 from vretrver.images import open_image
 from vretrver.policies.chat import ChatPolicy, Limits
 from vretrver.reranker import Reranker
-from vretrver.testing import FakeEndpoint, Latency, Reading
+from vretrver.testing import FakeEndpoint, Latency, Reading, Served
 from vretrver.testing.reading import BadRequest, read
 from vretrver.testing.serving import BLOCK, PrefixCache, text_tokens
 from vretrver.types import Document, ImageRef, Query
@@ -167,6 +167,18 @@ def test_counters_and_latency(paint: Paint) -> None:
         started = time.perf_counter()
         Reranker(ChatPolicy.load(endpoint.policy)).rerank("q", tiles(2))
         assert time.perf_counter() - started >= 0.1
+
+
+def test_who_listens_hears_of_every_answer_and_a_server_may_keep_no_prefixes() -> None:
+    heard: list[Served] = []
+    with FakeEndpoint(number, prefix_blocks=0, on_served=heard.append) as endpoint:
+        policy = ChatPolicy.load(endpoint.policy)
+        for _ in range(2):
+            Reranker(policy).rerank("q", tiles(20))
+        total = endpoint.counters
+    assert [one.cached_tokens for one in heard] == [0, 0] and heard[0] == heard[1]
+    assert sum(one.prompt_tokens for one in heard) == total.uncached_tokens > 2 * BLOCK
+    assert sum(one.seconds for one in heard) == pytest.approx(total.seconds)
 
 
 def test_it_answers_any_client(paint: Paint) -> None:

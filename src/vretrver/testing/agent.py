@@ -13,6 +13,7 @@ from vretrver.boxes import BoxFamily
 from vretrver.images import image_size
 from vretrver.messages import ToolCall
 from vretrver.protocol import render_answer, render_tool_call
+from vretrver.testing import rankgpt
 from vretrver.testing.eyes import seen
 from vretrver.testing.reading import Item, Reading
 from vretrver.types import ImageRef
@@ -67,6 +68,8 @@ class Agent:
         obeyed = self._obeyed(reading.candidates, order) if self.gullible else None
         if obeyed is not None:
             return obeyed
+        if reading.rankgpt:
+            return rankgpt.render(order)
         call = self._call(reading, order)
         if call is not None:
             return render_tool_call(call, "A closer look may decide.")

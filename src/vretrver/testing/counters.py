@@ -1,4 +1,4 @@
-"""What a fake endpoint was asked and what it would have cost."""
+"""What a fake endpoint was asked and what it would have cost: in sum, and one answer at a time."""
 
 from __future__ import annotations
 
@@ -36,3 +36,15 @@ class Counters:
     def uncached_tokens(self) -> int:
         """Prompt tokens that had to be computed."""
         return self.prompt_tokens - self.cached_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One answer: tokens as in `Counters`, pictures in the request, simulated seconds."""
+
+    prompt_tokens: int
+    cached_tokens: int
+    image_tokens: int
+    completion_tokens: int
+    images: int
+    seconds: float

@@ -18,7 +18,7 @@ from vretrver.boxes import BoxFamily
 from vretrver.errors import InvalidInput
 from vretrver.testing import faults
 from vretrver.testing.agent import Agent, Relevance
-from vretrver.testing.counters import Counters
+from vretrver.testing.counters import Counters, Served
 from vretrver.testing.reading import BadRequest, Reading, read
 from vretrver.testing.serving import Latency, PrefixCache, text_tokens
 
@@ -41,6 +41,7 @@ class FakeEndpoint:
         noise, position_bias, look_share, boxes: as `testing.agent.Agent`.
         model: the name of the model it serves.
         key: the API key it asks for; None asks for none.
+        prefix_blocks: how many blocks of 16 tokens its prefix cache holds; 0 for a server without one.
         latency: simulated; told in the header `X-Simulated-Seconds` and summed in the counters.
         time_scale: how much of the latency is really slept; 0 sleeps nothing.
         fault_share, kinds: how often a faulty endpoint plays a fault, and which (`testing.KINDS`).
@@ -48,6 +49,7 @@ class FakeEndpoint:
         hang: seconds a `timeout` keeps the client waiting.
         reply: answers in the model's place, or gives None to leave it to the model.
         keep: how many of the latest request bodies stay in `bodies`.
+        on_served: hears of every answer before it is sent, from the thread that sends it.
 
     Raises:
         InvalidInput: no such mode or kind of fault.
@@ -65,6 +67,7 @@ class FakeEndpoint:
         boxes: BoxFamily = "0-1000",
         model: str = "fake",
         key: str | None = None,
+        prefix_blocks: int = 200_000,
         latency: Latency | None = None,
         time_scale: float = 0.0,
         fault_share: float = 0.3,
@@ -73,6 +76,7 @@ class FakeEndpoint:
         hang: float = 30.0,
         reply: Callable[[Reading], str | None] | None = None,
         keep: int = 16,
+        on_served: Callable[[Served], None] | None = None,
     ) -> None:
         strange = [kind for kind in kinds if kind not in faults.KINDS]
         if mode not in ("ideal", "faulty", "gullible") or strange or not kinds:
@@ -87,8 +91,8 @@ class FakeEndpoint:
         self._agent = Agent(
             relevance or shared_words, seed, noise, position_bias, look_share, boxes, gullible=mode == "gullible"
         )
-        self._seed, self._reply = seed, reply
-        self._cache = PrefixCache()
+        self._seed, self._reply, self._on_served = seed, reply, on_served
+        self._cache = PrefixCache(prefix_blocks)
         self._counters, self._faults, self._attempts = Counters(), Counter[str](), Counter[str]()
         self._running = 0
         self._lock = threading.Lock()
@@ -182,6 +186,9 @@ class FakeEndpoint:
                 images=total.images + prompt.images,
                 seconds=total.seconds + seconds,
             )
+        if self._on_served is not None:
+            served = Served(prompt.tokens, prompt.cached, prompt.image_tokens, completion, prompt.images, seconds)
+            self._on_served(served)
         usage = {
             "prompt_tokens": prompt.tokens,
             "completion_tokens": completion,

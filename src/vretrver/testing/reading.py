@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from vretrver.testing import rankgpt
+
 _MARK = "\x00"  # stands for a picture while the window's text is taken apart
 
 
@@ -86,6 +88,11 @@ class Reading:
         return [] if self._window is None else self._window[1]
 
     @cached_property
+    def rankgpt(self) -> bool:
+        """Whether the window is asked for in RankGPT's words."""
+        return self._released is None and self._window is not None
+
+    @cached_property
     def looked_at(self) -> set[int]:
         """Wire numbers of the pictures that tools have shown."""
         calls = [call for message in self.body["messages"] for call in _calls(message)]
@@ -102,6 +109,16 @@ class Reading:
 
     @cached_property
     def _window(self) -> tuple[Item, list[Item]] | None:
+        if self._released is not None:
+            return self._released
+        said = [
+            "".join(part for part in parts if isinstance(part, str)) for role, parts in self.messages if role == "user"
+        ]
+        found = rankgpt.window(said)
+        return None if found is None else (Item(found[0]), [Item(text) for text in found[1]])
+
+    @cached_property
+    def _released(self) -> tuple[Item, list[Item]] | None:
         opening = next((parts for role, parts in self.messages if role == "user"), [])
         images = [part for part in opening if isinstance(part, bytes)]
         text = "".join(part.replace(_MARK, "") if isinstance(part, str) else _MARK for part in opening)

@@ -1,0 +1,93 @@
+"""Our contenders: the product's own `Reranker` over `ChatPolicy`, with one planner and one way of showing pictures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from runs.planners.measuring import Ranked
+from runs.planners.topics import Topic, caption, numbers, passage
+
+from vretrver.messages import Completion, Conversation
+from vretrver.policies.chat import ChatPolicy, Limits
+from vretrver.protocol import Wire
+from vretrver.reranker import Reranker
+from vretrver.sizes import PATCH
+from vretrver.testing import Served
+from vretrver.types import Candidate, Document, ImageRef
+from vretrver.windows import load_planner
+
+
+class Watched(ChatPolicy):
+    """A chat policy that notes what every batch was served, and how many batches began a window."""
+
+    drain: Callable[[], list[Served]]
+    steps: list[list[Served]]
+    rounds: int
+    watching: float  # CPU spent on watching, which is not the client's
+
+    def complete(self, conversations: Sequence[Conversation]) -> list[Completion]:
+        try:
+            return super().complete(conversations)
+        finally:
+            started = time.process_time()
+            self.steps.append(self.drain())
+            self.rounds += any(not _spoken(conversation) for conversation in conversations)
+            self.watching += time.process_time() - started
+
+
+class Ours:
+    """Args:
+    planner: as `windows.load_planner` takes it.
+    tool_turns: how many looks a window may take; the fake model takes all.
+    patches: of 28x28 pixels, at most, that a picture takes in the window.
+    options: more of `Reranker`'s.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        drain: Callable[[], list[Served]],
+        planner: str,
+        *,
+        pictures: Sequence[Path] = (),
+        tool_turns: int = 0,
+        patches: int = 512,
+        options: dict[str, Any] | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self.track = "image" if pictures else "text"
+        shown = f"pictures at up to {patches} patches, {tool_turns} tool turns" if pictures else "no tools"
+        self.name, self.setting = f"ours: {planner}", shown
+        self._pictures = pictures
+        wire = Wire(boxes="0-1000", window_pixels=patches * PATCH * PATCH)
+        self._policy = Watched(url, "fake", wire=wire, environment={}, limits=limits)
+        self._policy.drain = drain
+        more = options or {}
+        self._reranker = Reranker(self._policy, planner=load_planner(planner), max_tool_turns=tool_turns, **more)
+
+    def rank(self, topic: Topic) -> Ranked:
+        candidates = [
+            Candidate(self._document(number), topic.coarse[number], rank)
+            for rank, number in enumerate(topic.order, start=1)
+        ]
+        policy = self._policy
+        policy.steps, policy.rounds, policy.watching = [], 0, 0.0
+        started = time.process_time()
+        ranking = self._reranker.rerank(topic.query, candidates)
+        cpu = time.process_time() - started - policy.watching
+        return Ranked(numbers(ranking.ids), policy.rounds, policy.steps, cpu)
+
+    def close(self) -> None:
+        self._policy.close()
+
+    def _document(self, number: int) -> Document:
+        if not self._pictures:
+            return Document(str(number), passage(number))
+        return Document(str(number), caption(number), ImageRef(path=str(self._pictures[number])))
+
+
+def _spoken(conversation: Conversation) -> bool:
+    return any(message.role == "assistant" for message in conversation.messages)
