@@ -20,17 +20,27 @@ def note_of(words: str, candidate: int, image: int) -> str:
         candidate: its number in the window, from 1: "(3)", "candidate 3", "candidates 3 and 5".
         image: its picture's number: "image 2".
     """
-    said = _TAG.sub(" ", _BLOCK.sub(" ", words))
     # An agent often repeats itself from turn to turn; the note says it once.
-    sentences = list(dict.fromkeys(" ".join(sentence.split()) for sentence in _END.split(said)))
-    sentences = [sentence for sentence in sentences if sentence]
+    sentences = list(dict.fromkeys(sentences_of(words)))
     named = [sentence for sentence in sentences if _names(sentence, candidate, image)]
     return _cut(" ".join(named or sentences))
 
 
-def _names(sentence: str, candidate: int, image: int) -> bool:
+def sentences_of(words: str) -> list[str]:
+    """Model text without calls and answers, cut into sentences; none is blank."""
+    sentences = (" ".join(sentence.split()) for sentence in _END.split(_TAG.sub(" ", _BLOCK.sub(" ", words))))
+    return [sentence for sentence in sentences if sentence]
+
+
+def numbers_named(sentence: str) -> tuple[set[int], set[int]]:
+    """The numbers of the candidates and of the images that a sentence names, from 1 and from 0."""
     groups = [one or many for one, many in _NUMBERED.findall(sentence)]
-    return candidate in _numbers(groups) or image in _numbers(_IMAGES.findall(sentence))
+    return _numbers(groups), _numbers(_IMAGES.findall(sentence))
+
+
+def _names(sentence: str, candidate: int, image: int) -> bool:
+    candidates, images = numbers_named(sentence)
+    return candidate in candidates or image in images
 
 
 def _numbers(texts: list[str]) -> set[int]:

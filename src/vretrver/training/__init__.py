@@ -5,12 +5,12 @@
     filtering.py    which trajectories are fit to be learned from, and why the others are not
     sharegpt.py     examples as files, in the format of the released data; parquet.py: rows for rewards and evaluation
     config.py       settings from TOML, for every stage
-    synthesis.py    task, teacher and filter to examples
+    trajectories.py task, teacher and filter to examples in memory; synthesis.py: the same to a folder
 
 A teacher gives a `Policy`, and trajectories come from the product's own reranker and episode run with it: what is
 trained is what is served. For examples in memory, without any file:
 
-    from vretrver.training.synthesis import Recipe, trajectories
+    from vretrver.training.trajectories import Recipe, trajectories
     from vretrver.training.teachers import load_teacher
 
     for example in trajectories(task, load_teacher("oracle"), Recipe(tools="compare_crops"), seed=0):
