@@ -21,7 +21,8 @@ class Book:
             that is a picture, and whose candidates are texts (`{said}` lists what they say).
         hidden: why nothing is settled before a look. compare, select, crop: the next look.
         query: what the query's picture shows. step: what follows from it.
-        yes, no: the verdict on one candidate; says_yes, says_no: on one that is a text. left: the only one that was not looked at. unseen: not looked at.
+        yes, no: the verdict on one candidate; says_yes, says_no: on one that is a text. left: the only one that was not
+            looked at. unseen: not looked at.
         further: before another look. concludes, open: before the ranking, settled or not. guesses: without a look.
         between: what stands between sentences. mixed: whether every verdict draws its own phrasing.
     """
