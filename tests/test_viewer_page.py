@@ -14,6 +14,7 @@ from conftest import Paint
 from test_viewer import HOSTILE, looked
 from vretrver.trace import Ranking, Result
 from vretrver.types import Candidate, Document
+from vretrver.usage import Tokens, Usage
 from vretrver.viewer import render, write_traces
 
 pytestmark = pytest.mark.skipif(found() is None, reason="no chromium on this machine: apt-get install chromium")
@@ -52,9 +53,25 @@ def test_it_draws_turns_moves_and_boxes(browser: Browser, tmp_path: Path, paint:
         assert said in text
     assert count(browser, ".path.up") == count(browser, ".path.down") == count(browser, ".path.same") == 1
     assert count(browser, "[data-turn]") == 2
+    assert "5 tokens read, 2 tokens written" in text
     overlay = browser.ask("document.querySelector('.zoom svg').outerHTML")
     assert 'viewBox="0 0 80 60"' in overlay
     assert 'class="box" x="10" y="20" width="20" height="20"' in overlay
+
+
+def test_it_says_what_it_cost_as_far_as_that_is_known(browser: Browser, tmp_path: Path, paint: Paint) -> None:
+    ranking = looked([paint(f"{i}.png") for i in range(2)])
+    usage = Usage(3, 2, 4, 1, 9, 1, Tokens(12_345, 67, cached=8_000), money=0.001234, seconds=2)
+    show(browser, tmp_path, [replace(ranking, usage=usage)])
+    facts = "[...document.querySelectorAll('.costs div')].map(one => [...one.children].map(part => part.textContent))"
+    said = dict(browser.ask(facts))
+    assert said == {
+        "time": "2.0 s", "looks": "1", "pictures shown": "9", "model calls": "4", "from a cache": "1",
+        "windows": "3 in 2 rounds", "tokens read": "12,345", "of them cached": "8,000", "tokens written": "67",
+        "money": "0.00123", "repairs": "1",
+    }  # fmt: skip
+    show(browser, tmp_path, [ranking])
+    assert list(dict(browser.ask(facts))) == ["time", "looks", "pictures shown", "model calls", "repairs"]
 
 
 def test_a_box_lies_where_it_should_on_the_screen(browser: Browser, tmp_path: Path, paint: Paint) -> None:
@@ -169,7 +186,7 @@ def test_the_empty_page_opens_a_file(browser: Browser, tmp_path: Path, paint: Pa
 
 @pytest.mark.parametrize(
     ("content", "complaint"),
-    [(b"{", "line 1, is not JSON"), (b'\n{"version": 7}', "line 2, is not a trace of version 1"), (b"", "no rankings")],
+    [(b"{", "line 1, is not JSON"), (b'\n{"version": 7}', "line 2, is not a trace of version 2"), (b"", "no rankings")],
 )
 def test_a_file_that_is_no_trace_is_refused(browser: Browser, tmp_path: Path, content: bytes, complaint: str) -> None:
     (tmp_path / "odd.jsonl").write_bytes(content)
@@ -180,11 +197,11 @@ def test_a_file_that_is_no_trace_is_refused(browser: Browser, tmp_path: Path, co
 
 
 @pytest.mark.parametrize("line", [
-    '{"version": 1}',
-    '{"version": 1, "query": 5, "traces": [{"turns": [7, {"text": 3}]}], '
+    '{"version": 2}',
+    '{"version": 2, "query": 5, "traces": [{"turns": [7, {"text": 3}]}], '
     '"results": [1, null, {"rank": "x", "evidence": [3]}]}',
-    '{"version": 1, "results": [{"id": "__proto__", "image": {"path": "constructor"}}], "pictures": {"__proto__": 1}}',
-    '{"version": 1, "pictures": {"a": {"whole": "https://example.org/a.png", "width": 1, "height": 1}}, '
+    '{"version": 2, "results": [{"id": "__proto__", "image": {"path": "constructor"}}], "pictures": {"__proto__": 1}}',
+    '{"version": 2, "pictures": {"a": {"whole": "https://example.org/a.png", "width": 1, "height": 1}}, '
     '"results": [{"id": "a", "image": {"path": "a"}}]}',
 ])  # fmt: skip
 def test_an_odd_record_does_not_break_the_page(browser: Browser, tmp_path: Path, line: str) -> None:

@@ -152,6 +152,9 @@ def _reranker(options: Namespace) -> Reranker | None:
         wire=wire if options.window_tokens is None else wire.showing(options.window_tokens),
         budget=Budget.parse(options.budget) if options.budget else None,
         prices=Prices.parse(options.prices) if options.prices else None,
+        second_look=options.second_look,
+        fusion=options.fusion,
+        gate=options.gate,
     )
 
 
@@ -175,6 +178,7 @@ def _value(text: str) -> Any:
 
 
 def _show(ranking: Ranking, options: Namespace) -> int:
+    _warn(ranking)
     if options.trace:
         from vretrver.viewer import append_trace
 
@@ -189,6 +193,8 @@ def _show(ranking: Ranking, options: Namespace) -> int:
 def _print_ranking(ranking: Ranking) -> None:
     if ranking.partial:
         print("The budget ended before every candidate was looked at; this is the best order so far.")
+    if ranking.skipped:
+        print(f"Nobody looked: {ranking.skipped}.")
     if ranking.no_match:
         print("Nothing here is likely to match. The nearest:")
     for result in ranking.results:
@@ -198,17 +204,32 @@ def _print_ranking(ranking: Ranking) -> None:
             print(f"           {printable(result.document.text)[:100]}")
         for evidence in result.evidence:
             print(f"           {evidence.tool}: {printable(evidence.note)[:160]}")
-    print(f"{len(ranking.results)} results, {_cost(ranking.usage)}", file=sys.stderr)
+    print(f"{_counted(len(ranking.results), 'result')}, {_cost(ranking.usage)}", file=sys.stderr)
 
 
 def _cost(usage: Usage) -> str:
     """What it cost in one line; tokens and money where they are known."""
-    said = [f"{usage.policy_calls} agent turns", f"{usage.tool_calls} looks"]
+    said = [_counted(usage.policy_calls, "agent turn"), _counted(usage.tool_calls, "look")]
     if usage.cache_hits:
-        said.append(f"{usage.cache_hits} turns from the cache")
+        said.append(f"{_counted(usage.cache_hits, 'turn')} from the cache")
     if (tokens := usage.tokens) is not None:
         cached = f" ({tokens.cached:,} cached)" if tokens.cached else ""
         said.append(f"{tokens.prompt:,} tokens read{cached}, {tokens.completion:,} written")
     if usage.money is not None:
         said.append(f"{usage.money:.4g} in money")
     return ", ".join([*said, f"{usage.seconds:.2f} s"])
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _warn(ranking: Ranking) -> None:
+    """Windows on which the agent failed keep the first order; nothing in a list of results would show it."""
+    from vretrver.trace import StopReason
+
+    failed = [trace for trace in ranking.traces if trace.stop is StopReason.POLICY_ERROR]
+    if failed:
+        windows = f"{len(failed)} of {_counted(len(ranking.traces), 'window')}"
+        why = printable(failed[-1].error or "")
+        print(f"vretrver: the agent failed on {windows}, which keep the first order: {why}", file=sys.stderr)

@@ -144,7 +144,8 @@ def cost(runs: Sequence[RunFolder], names: Mapping[RunFolder, str]) -> Html:
         seconds = [number(mapping(run.timing, "seconds").get(part)) for part in ("mean", "p50", "p95")]
         calls = _spent(run, "policy_calls", "total")
         rows.append([names[run], *(amount(_mean(run, kind)) for kind in kinds), *map(amount, seconds), amount(calls)])
-    return h("div", {}, table("What a query took", head, rows), _tokens(runs, names))
+    lead = h("p", {"class": "lead"}, "Means per query; the last column is the whole run's.")
+    return h("div", {}, lead, table("What a query took", head, rows), _tokens(runs, names))
 
 
 def _tokens(runs: Sequence[RunFolder], names: Mapping[RunFolder, str]) -> Html | None:

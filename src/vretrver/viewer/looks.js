@@ -47,7 +47,8 @@ function drawTurn(ranking, trace, views, turn, index) {
   if (turn.call) body.append(drawCall(ranking, views, object(turn.call)));
   else for (const part of segmentsOf(string(turn.text))) if (part.kind === "tool_call") body.append(h("pre", { class: "raw" }, clipped(part.text, 2000)));
   if (turn.observation) body.append(drawObservation(ranking, object(turn.observation)));
-  const cost = [finite(turn.seconds) === null ? null : seconds(turn.seconds), finite(turn.tokens) === null ? null : `${number(turn.tokens)} tokens`].filter(Boolean).join(" · ");
+  const cost = [turn.reused === true ? "from a cache" : null, finite(turn.seconds) === null ? null : seconds(turn.seconds),
+    tokenFacts(object(turn.tokens)).map(([name, value]) => `${number(value)} ${name}`).join(", ")].filter(Boolean).join(" · ");
   return h("li", { class: `turn ${turn.call || turn.observation ? "looking" : "answering"}`, tabindex: "-1", "data-turn": true },
     h("header", { class: "turn-head" }, h("span", { class: "turn-number" }, `Turn ${index + 1}`), h("span", { class: "cost" }, cost)), body,
     folded("Exact text", { class: "exact" }, () => h("div", null, h("pre", { class: "raw" }, clipped(string(turn.text), 20000)), turn.observation ? h("pre", { class: "raw" }, clipped(heardText(turn.observation), 8000)) : null)));

@@ -18,6 +18,17 @@ function seconds(value) {
   return value < 0.095 ? `${Math.round(value * 1000)} ms` : value < 10 ? `${value.toFixed(1)} s` : `${Math.round(value)} s`;
 }
 
+// A sum of money, three digits wherever they begin: one answer may cost a hundredth of a cent.
+function money(value) {
+  return value >= 1 || value <= 0 ? value.toFixed(2) : value.toFixed(Math.min(12, 2 - Math.floor(Math.log10(value))));
+}
+
+// What a record says of tokens, by name; nothing of those that nobody told.
+function tokenFacts(tokens) {
+  return [["tokens read", "prompt"], ["of them cached", "cached"], ["of pictures", "image"], ["tokens written", "completion"]]
+    .map(([name, key]) => [name, finite(tokens[key])]).filter(([, value]) => value !== null);
+}
+
 // One record, read once: what the drawing code asks for is ready here.
 function readRanking(record) {
   const query = object(record.query);

@@ -1,6 +1,7 @@
 // The page: which query is shown, files that are opened, keys, light and dark.
 
 const at = (id) => document.getElementById(id);
+const VERSION = 2;
 const MAX_FILE = 512 * 2 ** 20;
 let rankings = [];
 let current = 0;
@@ -34,8 +35,10 @@ function drawHead(ranking) {
 
 function drawCost(ranking) {
   const { usage } = ranking;
+  const rounds = finite(usage.rounds), windows = finite(usage.windows), price = finite(usage.money);
   const facts = [["time", finite(usage.seconds) === null ? null : seconds(usage.seconds)], ["looks", finite(usage.tool_calls)], ["pictures shown", finite(usage.images)],
-    ["model calls", finite(usage.policy_calls)], ["tokens", finite(usage.tokens)], ["repairs", ranking.repairs.length]];
+    ["model calls", finite(usage.policy_calls)], ["from a cache", finite(usage.cache_hits) || null], ["windows", windows > 1 && rounds ? `${number(windows)} in ${count(rounds, "round")}` : null],
+    ...tokenFacts(object(usage.tokens)), ["money", price === null ? null : money(price)], ["repairs", ranking.repairs.length]];
   return h("dl", { class: "costs" }, facts.filter(([, value]) => value !== null).map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, typeof value === "number" ? number(value) : value))));
 }
 
@@ -94,7 +97,7 @@ async function openFiles(files) {
 function readLine(line, where) {
   let record;
   try { record = JSON.parse(line); } catch { throw new Error(`${where}, is not JSON`); }
-  if (object(record).version !== 1) throw new Error(`${where}, is not a trace of version 1`);
+  if (object(record).version !== VERSION) throw new Error(`${where}, is not a trace of version ${VERSION}`);
   return record;
 }
 
