@@ -59,7 +59,7 @@ def failure(capsys: Capture, *argv: str) -> str:
 
 def check_results(found: dict[str, Any], count: int) -> None:
     """The promises that every --json object keeps."""
-    assert list(found) == ["query", "results", "no_match", "usage", "repairs", "partial"]
+    assert list(found) == ["query", "results", "no_match", "usage", "repairs", "partial", "skipped", "agreement"]
     results = found["results"]
     assert [result["rank"] for result in results] == list(range(1, count + 1))
     scores = [result["score"] for result in results]

@@ -31,9 +31,9 @@ def outcome(topic: str, coarse: str, order: str, relevant: str, **more: Any) -> 
 
 LOOKED = Usage(windows=1, rounds=1, policy_calls=2, tool_calls=1)
 FOUR = [
-    outcome("won", "abcd", "badc", "b", usage=LOOKED, tools=("crop_image",), stops=("answered",)),
-    outcome("lost", "abcd", "bacd", "a", usage=LOOKED, tools=("crop_image",), stops=("answered",)),
-    outcome("tied", "abcd", "abdc", "a", stops=("answered",),
+    outcome("won", "abcd", "badc", "b", usage=LOOKED, tools=("crop_image",), stops=("answered",), agreement=0.5),
+    outcome("lost", "abcd", "bacd", "a", usage=LOOKED, tools=("crop_image",), stops=("answered",), agreement=1.0),
+    outcome("tied", "abcd", "abdc", "a", stops=("answered",), skipped="certain",
             usage=Usage(1, 1, 1, images=4, tokens=Tokens(90, 10, 60, 30), money=0.1)),
     outcome("absent", "abcd", "abcd", "x", stops=("no_answer",), repairs=3,
             usage=Usage(1, 1, 1, cache_hits=1, tokens=Tokens(300, 0), money=2e-7)),
@@ -69,6 +69,8 @@ def test_what_looking_did() -> None:
             "1": {"n": 2, "hit@1 before": 0.5, "hit@1 after": 0.5},
         },
         "tools": {"crop_image": 2},
+        "skipped": 0.25,
+        "agreement": 0.75,
         "repairs": 3,
         "stops": {"answered": 3, "no_answer": 1},
     }

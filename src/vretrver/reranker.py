@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from typing import get_args
 
 from vretrver.budget import Budget
 from vretrver.coarse import NO_MATCH_BELOW, Item, as_candidates, as_query, coarse_candidates, coarse_ranking
@@ -46,7 +45,7 @@ class Reranker:
             agree.
         fusion: how much the coarse order counts in the result, 0..1 (`orders.fused`).
         gate: where the coarse stage gives its first candidate at least this chance (`coarse.coarse_chances`), nobody
-            looks: the incoming order stands and `Ranking.skipped` says why. None always looks.
+            looks: the coarse order stands and `Ranking.skipped` says why. None always looks.
 
     Raises:
         InvalidInput: max_tool_turns is below 0, second_look is none, fusion or gate is not in 0..1, or the budget
@@ -70,11 +69,6 @@ class Reranker:
     ) -> None:
         if max_tool_turns < 0:
             raise InvalidInput(f"max_tool_turns is {max_tool_turns}; it must be 0 or more")
-        if second_look not in (None, *get_args(SecondLook)):
-            raise InvalidInput(f"a second look is reverse or shuffle; got {second_look!r}")
-        for name, value in (("fusion", fusion), ("gate", gate)):
-            if value is not None and not 0 <= value <= 1:
-                raise InvalidInput(f"{name} is {value}; it must be between 0 and 1")
         self.policy = policy
         self.rules = Rules(
             planner=planner,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from vretrver import orders
 from vretrver.budget import Budget
@@ -28,6 +28,17 @@ Sizes = dict[ImageRef, tuple[int, int]]
 SecondLook = Literal["reverse", "shuffle"]
 
 
+def checked_certainty(second_look: str | None, fusion: float, gate: float | None) -> None:
+    """Raises:
+    InvalidInput: the second look is none, or a share is not in 0..1.
+    """
+    if second_look not in (None, *get_args(SecondLook)):
+        raise InvalidInput(f"a second look is reverse or shuffle; got {second_look!r}")
+    for name, share in (("fusion", fusion), ("gate", gate)):
+        if share is not None and not 0 <= share <= 1:
+            raise InvalidInput(f"{name} is {share}; it must be between 0 and 1")
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What a ranking goes by; `Reranker` says what each means."""
@@ -43,6 +54,9 @@ class Rules:
     second_look: SecondLook | None = None
     fusion: float = 0.0
     gate: float | None = None
+
+    def __post_init__(self) -> None:
+        checked_certainty(self.second_look, self.fusion, self.gate)
 
     def priced(self, usage: Usage) -> Usage:
         """The usage with its money, where prices and tokens are known."""
@@ -91,6 +105,7 @@ class Reranking:
         self._order: Order = tuple(range(len(candidates)))
         self._rounds = 0
         self._agreement: float | None = None
+        self._coarse: Order = tuple(sorted(self._order, key=lambda item: candidates[item].rank))
         chances = coarse_chances(query, candidates)
         self._skipped = self._certain(chances)
         if self._skipped is None:
@@ -148,8 +163,8 @@ class Reranking:
         confidences = self._confidences()
         evidence = merged_evidence(self.traces)
         order = self._order
-        if self._rules.fusion and self._skipped is None:
-            order = orders.fused(order, range(len(order)), self._rules.fusion)
+        if self._rules.fusion:
+            order = orders.fused(order, self._coarse, self._rules.fusion)
         results = tuple(
             Result(rank, candidate, 1.0 / rank, confidences[at], evidence.get(candidate.document.id, ()))
             for rank, (at, candidate) in enumerate(((at, self.candidates[at]) for at in order), start=1)
@@ -165,9 +180,10 @@ class Reranking:
     def _certain(self, chances: Sequence[float] | None) -> str | None:
         """Why nobody needs to look, or None."""
         gate = self._rules.gate
-        if gate is None or not chances or chances[0] < gate:
+        if gate is None or not chances or (chance := chances[self._coarse[0]]) < gate:
             return None
-        return f"the coarse stage gives its first result a chance of {chances[0]:.3f}; the gate is {gate:g}"
+        self._order = self._coarse
+        return f"the coarse stage gives its first result a chance of {chance:.3f}; the gate is {gate:g}"
 
     def _ask(self, ranked: list[Order] | None) -> None:
         asked = self._spans
@@ -223,7 +239,7 @@ class Reranking:
             second = tuple(span.items[position] for position in trace.order)
             first = self._order[: len(second)]
             self._agreement = orders.agreement(first, second)
-            self._order = orders.merged(first, second, tie=sorted(first)) + self._order[len(second) :]
+            self._order = orders.merged(first, second, tie=self._coarse) + self._order[len(second) :]
 
     # -- how likely each result is ------------------------------------------------------------------------------
 

@@ -41,6 +41,36 @@ def add_costs(parser: Any) -> None:
     )
 
 
+def add_certainty(parser: Any) -> None:
+    """Options of how sure a ranking is to be."""
+    parser.add_argument(
+        "--second-look",
+        choices=("reverse", "shuffle"),
+        help="rank the head of the list once more with its candidates in another order, where the budget has room, "
+        "and merge both orders",
+    )
+    parser.add_argument(
+        "--fusion",
+        type=share,
+        default=0.0,
+        metavar="W",
+        help="how much the coarse order counts in the result: 0 (default) the agent alone, 1 the coarse stage alone",
+    )
+    parser.add_argument(
+        "--gate",
+        type=share,
+        metavar="P",
+        help="nobody looks where the coarse stage gives its first result at least this chance; 0 to 1",
+    )
+
+
+def share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
 def positive(text: str) -> int:
     value = int(text)
     if value < 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from vretrver.cli.parsing import POLICIES, Commands, add_costs, command, positive
+from vretrver.cli.parsing import POLICIES, Commands, add_certainty, add_costs, command, positive
 
 
 def add(commands: Commands) -> None:
@@ -47,9 +47,12 @@ def _add_results(parser: Any) -> None:
     parser.add_argument("-k", type=positive, default=10, help="how many results (default 10)")
     parser.add_argument("--policy", default="evidence", help=POLICIES)
     parser.add_argument(
-        "--planner", default="sliding", help="which windows are ranked: sliding (default, the paper's), merge, onepass"
+        "--planner",
+        default="sliding",
+        help="which windows are ranked: sliding (default, the paper's), merge, onepass, adaptive",
     )
     add_costs(parser)
+    add_certainty(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--trace", metavar="FILE", help="append what the agent did to this .jsonl, for `vretrver view`")
 

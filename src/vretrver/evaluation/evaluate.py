@@ -120,6 +120,9 @@ def resolve(task: Task, settings: Settings, embedder: Embedder, policy: Policy |
         "window_pixels": _wire(policy, settings, task).window_pixels,
         "budget": None if settings.budget is None else written(Budget.parse(settings.budget)),
         "prices": None if settings.prices is None else written(Prices.parse(settings.prices)),
+        "second_look": settings.second_look,
+        "fusion": settings.fusion,
+        "gate": settings.gate,
         "k": settings.k,
         "degrade": settings.degrade,
         "degrade_on": settings.degrade_on if settings.degrade else None,
@@ -211,6 +214,9 @@ def _reranker(policy: Policy, settings: Settings, task: Task) -> Reranker:
         wire=_wire(policy, settings, task),
         budget=None if settings.budget is None else Budget.parse(settings.budget),
         prices=None if settings.prices is None else Prices.parse(settings.prices),
+        second_look=settings.second_look,
+        fusion=settings.fusion,
+        gate=settings.gate,
     )
 
 

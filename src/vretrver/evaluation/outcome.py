@@ -40,6 +40,7 @@ class Outcome:
         usage: what the ranking cost, without its seconds; shuffled orders are not in it.
         tools: names of the tools that were called, in order. repairs: how many repairs the traces name.
         stops: why each window ended.
+        skipped: why nobody looked (`Ranking.skipped`). agreement: of a second look with the first.
         shuffled: further orders, from the same candidates handed over in shuffled order.
         error: why the topic could not be asked, in one line; then `coarse` and `order` are empty.
         seconds, policy_seconds: measured; kept out of metrics.json.
@@ -60,6 +61,8 @@ class Outcome:
     tools: tuple[str, ...] = ()
     repairs: int = 0
     stops: tuple[str, ...] = ()
+    skipped: str | None = None
+    agreement: float | None = None
     shuffled: tuple[tuple[str, ...], ...] = ()
     error: str | None = None
     seconds: float = 0.0

@@ -198,6 +198,8 @@ def _answered(outcome: Outcome, topic: Topic, candidates: Sequence[Candidate], r
         tools=tuple(turn.call.name for trace in windows for turn in trace.turns if turn.call and turn.observation),
         repairs=len(ranking.repairs),
         stops=tuple(trace.stop.value for trace in windows),
+        skipped=ranking.skipped,
+        agreement=ranking.agreement,
     )
 
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from vretrver.budget import Budget
 from vretrver.errors import InvalidInput
 from vretrver.protocol import Wire
+from vretrver.reranking import SecondLook, checked_certainty
 from vretrver.tools import load_toolbox
 from vretrver.usage import Prices
 from vretrver.windows import load_planner
@@ -35,7 +36,7 @@ class Settings:
             embedder alone), `bm25` (captions alone), or `run:FILE` (another system's TREC run). A task whose galleries
             come ranked keeps their order (`given`).
         k: candidates that the first stage hands over; 50 in the paper's M-BEIR runs, 10 on unseen sets.
-        planner, tools, max_tool_turns: as `Reranker` takes them.
+        planner, tools, max_tool_turns, second_look, fusion, gate: as `Reranker` takes them.
         window_tokens: image tokens of 28x28 pixels that a picture in the window may take (`Wire.showing`); None keeps
             the task's, else the policy's own.
         budget, prices: of one topic's ranking (`Budget.parse`, `Prices.parse`); None for none. A budget in seconds
@@ -60,6 +61,9 @@ class Settings:
     window_tokens: int | None = None
     budget: str | None = None
     prices: str | None = None
+    second_look: SecondLook | None = None
+    fusion: float = 0.0
+    gate: float | None = None
     ocr: bool | None = None
     degrade: str | None = None
     degrade_on: DegradeOn = "queries"
@@ -87,6 +91,7 @@ class Settings:
             Budget.parse(self.budget)
         if self.prices is not None:
             Prices.parse(self.prices)
+        checked_certainty(self.second_look, self.fusion, self.gate)
         self.part  # noqa: B018  # refuses a shard that is none
 
     @property

@@ -170,6 +170,8 @@ def _looking(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "looked": _mean(one.usage.tool_calls > 0 for one in outcomes),
         "by_calls": by_calls,
         "tools": _counted(name for one in outcomes for name in one.tools),
+        "skipped": _mean(one.skipped is not None for one in outcomes),
+        "agreement": _mean(one.agreement for one in outcomes if one.agreement is not None),
         "repairs": sum(one.repairs for one in outcomes),
         "stops": _counted(reason for one in outcomes for reason in one.stops),
     }
