@@ -17,6 +17,7 @@ sys.path.insert(0, str(ROOT))
 
 from runs.planners import topics  # noqa: E402
 from runs.planners.__main__ import turns  # noqa: E402
+from runs.planners.calibrate import chances  # noqa: E402
 from runs.planners.measuring import Ranked, difference, row, summary  # noqa: E402
 from runs.planners.ours import Ours  # noqa: E402
 from runs.planners.paper import Paper, padded  # noqa: E402
@@ -53,6 +54,13 @@ def test_a_topic_has_fifty_candidates_and_some_answer() -> None:
     assert worst > sorted(one.hidden)[len(one.hidden) // 2]
     assert topics.perceived(one.query, topics.passage(3), None) == one.hidden[3]
     assert topics.perceived("what?", "Passage 3.", None) == 0.0
+
+
+def test_the_first_stages_chances_mean_what_they_say() -> None:
+    found = [topics.topic(2_000_000 + index) for index in range(200)]
+    expected = sum(sum(chances(one)) for one in found) / sum(len(one.relevant) for one in found)
+    assert 0.8 < expected < 1.25
+    assert chances(found[0], offset=topics.OFFSET + 1) > chances(found[0])
 
 
 def test_the_papers_tokens_by_hand(tmp_path: Path) -> None:
@@ -127,7 +135,9 @@ def test_sums_differences_and_the_table() -> None:
     assert (change["R@5"], change["calls"], change["rounds"]) == (0.25, 0.75, 1.0)
     assert change["interval"][0] <= 0 <= 0.25 <= change["interval"][1]
     lines = table({"merge/text": told}, "text").splitlines()
-    assert len(lines) == 3 and lines[2].startswith("| ours: merge, no tools | 3 | 1 | 100 | 40 | 60 | 30 | 5 | 2.50 |")
+    assert len(lines) == 3 and lines[2].startswith(
+        "| ours: merge, no tools | 4 | 3 | 1 | 100 | 40 | 60 | 30 | 5 | 2.50 |"
+    )
     assert table({"merge/text": told}, "image").count("\n") == 1
 
 

@@ -32,11 +32,16 @@ from tqdm import tqdm
 
 PAIRS = (
     ("sliding/text", "merge/text"),
-    ("sliding/text", "adaptive/text"),
     ("rank_llm", "merge/text"),
+    ("merge/text", "adaptive/text"),
+    ("merge/text", "adaptive:0.1/text"),
+    ("merge/text", "merge+second_look/text"),
+    ("merge/text", "merge+fusion/text"),
+    ("merge/text", "merge+gate/text"),
     ("sliding/2/512", "merge/2/512"),
-    ("sliding/2/512", "adaptive/2/512"),
     ("merge/2/512", "merge/2/96"),
+    ("merge/0/96", "merge/2/96"),
+    ("merge/2/96", "merge+second_look/2/96"),
     ("paper/2/uncached", "merge/2/96"),
     ("paper/0", "merge/2/96"),
 )
@@ -44,7 +49,8 @@ PAIRS = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--topics", type=int, default=300)
+    parser.add_argument("--topics", type=int, default=400, help="of text")
+    parser.add_argument("--shown", type=int, default=200, help="how many of them are ranked with pictures too")
     parser.add_argument("--faulty", type=int, default=40, help="topics on servers that fail")
     parser.add_argument("--peers", type=Path, help="the interpreter of the environment of peers.txt")
     parser.add_argument("--only", help="contenders by their keys, with commas between; all when not given")
@@ -53,7 +59,7 @@ def main() -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     with open(options.output / "peers.log", "w") as log:
-        found = measured(options.topics, options.faulty, options.peers, log, options.only)
+        found = measured(options, log)
     found["about"] = {
         "command": "python -m runs.planners " + " ".join(sys.argv[1:]),
         "date": time.strftime("%Y-%m-%d"),
@@ -68,7 +74,7 @@ def main() -> None:
     draw(found["contenders"], options.output / "planners.png")
 
 
-def measured(topics: int, faults: int, peers: Path | None, log: IO[str], only: str | None = None) -> dict[str, Any]:
+def measured(options: argparse.Namespace, log: IO[str]) -> dict[str, Any]:
     """The whole run.
 
     Every contender ranks a topic before anybody sees the next; who begins goes round. One more topic warms up.
@@ -76,24 +82,27 @@ def measured(topics: int, faults: int, peers: Path | None, log: IO[str], only: s
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         servers = stack.enter_context(Servers())
-        wanted = entries(pictures(folder), peers, log)
-        present, absent = opened(servers, [one for one in wanted if only is None or one.key in only.split(",")])
+        only = options.only.split(",") if options.only else None
+        wanted = entries(pictures(folder), options.peers, log)
+        present, absent = opened(servers, [one for one in wanted if only is None or one.key in only])
         for one in present.values():
             stack.callback(one.close)
         rows: dict[str, list[dict[str, float]]] = {key: [] for key in present}
         orders: dict[str, list[list[int]]] = {key: [] for key in present}
-        for index in tqdm(range(-1, topics), unit="topic", mininterval=10):
+        for index in tqdm(range(-1, options.topics), unit="topic", mininterval=10):
             for key in turns(list(present), index):
+                if present[key].track == "image" and index >= options.shown:
+                    continue
                 ranked = present[key].rank(topic(index))
                 if index >= 0:
                     rows[key].append(row(topic(index), ranked))
                     orders[key].append(list(ranked.order))
-        survived = faulty.survived(servers, min(faults, topics), orders, peers, log)
+        survived = faulty.survived(servers, min(options.faulty, options.topics), orders, options.peers, log)
         told = {key: described(one) | summary(rows[key]) for key, one in present.items()}
     pairs = {
         f"{one} -> {other}": difference(rows[one], rows[other]) for one, other in PAIRS if {one, other} <= set(rows)
     }
-    if peers is None:
+    if options.peers is None:
         absent["rank_llm, rerankers"] = "no --peers was given"
     return {
         "contenders": told,
@@ -116,8 +125,7 @@ def described(one: Contender) -> dict[str, str]:
 
 def written(found: dict[str, Any]) -> str:
     about = found["about"]
-    first = next(iter(found["contenders"].values()))
-    run = f"commit {about['commit']}, {first['topics']} topics, {about['seconds']} s"
+    run = f"commit {about['commit']}, {about['seconds']} s"
     parts = [f"`{about['command']}`, {about['date']}, {run}."]
     for track in ("text", "image"):
         parts += [f"## {track} track", table(found["contenders"], track)]

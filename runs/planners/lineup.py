@@ -15,8 +15,9 @@ from runs.planners.servers import Servers
 
 from vretrver.errors import VretrverError
 
-PLANNERS = ("sliding", "merge", "onepass", "adaptive")
-BUDGETS = (512, 128, 96, 64)  # patches a picture; 512 shows a 640x480 picture whole
+PLANNERS = ("sliding", "merge", "onepass", "adaptive", "adaptive:0.1")
+EXTRAS: tuple[dict[str, Any], ...] = ({"second_look": "reverse"}, {"fusion": 0.3}, {"gate": 0.5})
+BUDGETS = (128, 96, 64)  # patches a picture; at 512, the product's default, 640x480 stands as it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +34,22 @@ def entries(pictures: Sequence[Path], peers: Path | None, log: IO[str]) -> Itera
     yield _paper("paper/text", "tool-free")
     for planner in PLANNERS:
         yield _ours(f"{planner}/text", planner)
+    for option in EXTRAS:
+        yield _ours(f"merge+{next(iter(option))}/text", "merge", **option)
     if peers is not None:
         for kind in SETTINGS:
             yield _peer(kind, peers, log)
-    two, none = "full size, 2 tool turns", "full size, tool-free"
-    yield _paper("paper/2/uncached", f"{two}, no prefix cache", pictures, tools=True, prefix_blocks=0)
-    yield _paper("paper/2", f"{two}", pictures, tools=True)
-    yield _paper("paper/0", f"{none}", pictures)
-    for planner in PLANNERS:
-        yield _ours(f"{planner}/2/512", planner, pictures, 2, 512)
-    for patches in BUDGETS[1:]:
-        yield _ours(f"merge/2/{patches}", "merge", pictures, 2, patches)
-    yield _ours("adaptive/2/96", "adaptive", pictures, 2, 96)
-    yield _ours("merge/0/96", "merge", pictures, 0, 96)
+    yield _paper("paper/2/uncached", "full size, 2 tool turns, no prefix cache", pictures, tools=True, prefix_blocks=0)
+    yield _paper("paper/2", "full size, 2 tool turns", pictures, tools=True)
+    yield _paper("paper/0", "full size, tool-free", pictures)
+    for planner in ("sliding", "merge"):
+        yield _ours(f"{planner}/2/512", planner, pictures=pictures, tool_turns=2, patches=512)
+    for patches in BUDGETS:
+        yield _ours(f"merge/2/{patches}", "merge", pictures=pictures, tool_turns=2, patches=patches)
+    for planner in ("onepass", "adaptive", "adaptive:0.1"):
+        yield _ours(f"{planner}/2/96", planner, pictures=pictures, tool_turns=2, patches=96)
+    yield _ours("merge+second_look/2/96", "merge", pictures=pictures, tool_turns=2, patches=96, second_look="reverse")
+    yield _ours("merge/0/96", "merge", pictures=pictures, tool_turns=0, patches=96)
 
 
 def opened(servers: Servers, wanted: Iterable[Entry]) -> tuple[dict[str, Contender], dict[str, str]]:
@@ -61,10 +65,8 @@ def opened(servers: Servers, wanted: Iterable[Entry]) -> tuple[dict[str, Contend
     return present, absent
 
 
-def _ours(key: str, planner: str, pictures: Sequence[Path] = (), turns: int = 0, patches: int = 512) -> Entry:
-    return Entry(
-        key, lambda url, drain: Ours(url, drain, planner, pictures=pictures, tool_turns=turns, patches=patches), {}
-    )
+def _ours(key: str, planner: str, **options: Any) -> Entry:
+    return Entry(key, lambda url, drain: Ours(url, drain, planner, **options), {})
 
 
 def _paper(key: str, setting: str, pictures: Sequence[Path] = (), tools: bool = False, **server: Any) -> Entry:

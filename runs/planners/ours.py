@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from runs.planners.measuring import Ranked
-from runs.planners.topics import Topic, caption, numbers, passage
+from runs.planners.topics import K, Topic, candidates, caption, numbers, passage
 
 from vretrver.messages import Completion, Conversation
 from vretrver.policies.chat import ChatPolicy, Limits
 from vretrver.protocol import Wire
 from vretrver.reranker import Reranker
-from vretrver.sizes import PATCH
 from vretrver.testing import Served
-from vretrver.types import Candidate, Document, ImageRef
+from vretrver.types import Document, ImageRef
 from vretrver.windows import load_planner
 
 
@@ -55,38 +54,36 @@ class Ours:
         pictures: Sequence[Path] = (),
         tool_turns: int = 0,
         patches: int = 512,
-        options: dict[str, Any] | None = None,
         limits: Limits | None = None,
+        **options: Any,
     ) -> None:
         self.track = "image" if pictures else "text"
         shown = f"pictures at up to {patches} patches, {tool_turns} tool turns" if pictures else "no tools"
-        self.name, self.setting = f"ours: {planner}", shown
-        self._pictures = pictures
-        wire = Wire(boxes="0-1000", window_pixels=patches * PATCH * PATCH)
+        self.name = f"ours: {planner}"
+        self.setting = ", ".join([shown, *(f"{name}={value}" for name, value in options.items())])
+        self._documents = [_document(number, pictures) for number in range(K)]
+        wire = Wire(boxes="0-1000").showing(patches)
         self._policy = Watched(url, "fake", wire=wire, environment={}, limits=limits)
         self._policy.drain = drain
-        more = options or {}
-        self._reranker = Reranker(self._policy, planner=load_planner(planner), max_tool_turns=tool_turns, **more)
+        self._reranker = Reranker(self._policy, planner=load_planner(planner), max_tool_turns=tool_turns, **options)
 
     def rank(self, topic: Topic) -> Ranked:
-        candidates = [
-            Candidate(self._document(number), topic.coarse[number], rank)
-            for rank, number in enumerate(topic.order, start=1)
-        ]
+        found = candidates(topic, self._documents)
         policy = self._policy
         policy.steps, policy.rounds, policy.watching = [], 0, 0.0
         started = time.process_time()
-        ranking = self._reranker.rerank(topic.query, candidates)
+        ranking = self._reranker.rerank(topic.query, found)
         cpu = time.process_time() - started - policy.watching
         return Ranked(numbers(ranking.ids), policy.rounds, policy.steps, cpu)
 
     def close(self) -> None:
         self._policy.close()
 
-    def _document(self, number: int) -> Document:
-        if not self._pictures:
-            return Document(str(number), passage(number))
-        return Document(str(number), caption(number), ImageRef(path=str(self._pictures[number])))
+
+def _document(number: int, pictures: Sequence[Path]) -> Document:
+    if not pictures:
+        return Document(str(number), passage(number))
+    return Document(str(number), caption(number), ImageRef(path=str(pictures[number])))
 
 
 def _spoken(conversation: Conversation) -> bool:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 HEAD = (
-    "contender", "calls", "rounds", "prompt", "cached", "uncached", "image", "output", "p50 s", "p95 s", "CPU ms",
-    "hit@1", "hit@5", "hit@10", "R@5 [95 %]",
+    "contender", "topics", "calls", "rounds", "prompt", "cached", "uncached", "image", "output", "p50 s", "p95 s",
+    "CPU ms", "hit@1", "hit@5", "hit@10", "R@5 [95 %]",
 )  # fmt: skip
 
 
@@ -25,6 +25,7 @@ def cells(one: Mapping[str, Any]) -> list[str]:
     tokens = [f"{one[name]:,.0f}" for name in ("prompt", "cached", "uncached", "image", "completion")]
     return [
         f"{one['name']}, {one['setting']}",
+        str(one["topics"]),
         f"{one['calls']:.2f}".removesuffix(".00"),
         f"{one['rounds']:.2f}".removesuffix(".00"),
         *tokens,

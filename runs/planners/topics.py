@@ -14,11 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
+from statistics import fmean, pstdev
 
 from vretrver.testing.serving import image_tokens
+from vretrver.types import Candidate, Document
 
 K = 50
-COARSE_NOISE = 0.8  # standard deviation of the first stage's error
+COARSE_NOISE = (0.2, 0.5, 0.8, 1.1)  # standard deviation of the first stage's error; topics are easy or hard for it
+SLOPE, OFFSET = 1.25, 6.0  # put its scores where `fusion.confidences` is calibrated; `calibrate`
 RANKER_NOISE = 0.3  # of the ranker's, drawn for each window; a look halves it
 POSITION_BIAS = 0.1  # what the first candidate of a window gains over the last
 LEGIBILITY = 0.1  # error of a picture at 100 patches; falls with the square root of the patches, and is the same in
@@ -33,7 +36,7 @@ class Topic:
 
     Args:
         hidden: relevance by number.
-        coarse: the first stage's score by number.
+        coarse: the first stage's score by number, standardised, on the scale on which the product's chances are fitted.
         relevant: the numbers that answer the query.
     """
 
@@ -52,6 +55,14 @@ class Topic:
         return sorted(range(K), key=lambda number: -self.coarse[number])
 
 
+def candidates(of: Topic, documents: Sequence[Document]) -> list[Candidate]:
+    """The first stage's list as a `Retriever` would give it; `documents` by number."""
+    return [
+        Candidate(documents[number], of.coarse[number], rank, {"vector": of.coarse[number]})
+        for rank, number in enumerate(of.order, start=1)
+    ]
+
+
 @lru_cache(maxsize=10_000)
 def topic(index: int) -> Topic:
     chance = random.Random(f"topic {index}")
@@ -61,7 +72,10 @@ def topic(index: int) -> Topic:
     hidden += [chance.gauss(0.0, 0.25) for _ in range(K - len(hidden))]
     places = chance.sample(range(K), K)  # a candidate's number says nothing about its relevance
     by_number = [hidden[places[number]] for number in range(K)]
-    coarse = [value + chance.gauss(0.0, COARSE_NOISE) for value in by_number]
+    noise = chance.choice(COARSE_NOISE)
+    found = [value + chance.gauss(0.0, noise) for value in by_number]
+    mean, deviation = fmean(found), pstdev(found)
+    coarse = [SLOPE * (score - mean) / deviation + OFFSET for score in found]
     relevant = frozenset(number for number in range(K) if places[number] < answers)
     return Topic(index, tuple(by_number), tuple(coarse), relevant)
 
