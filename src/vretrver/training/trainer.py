@@ -8,6 +8,7 @@ trained tokens, LoRA, a loss that never holds the logits of a whole batch, check
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -99,7 +100,9 @@ def quiet_libraries() -> Iterator[None]:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # one library about another's old names
+            yield
     finally:
         logging.set_verbosity(level)
         if bars:
@@ -137,6 +140,9 @@ def make_trainer(
         processing_class=loaded.processor,
         peft_config=adapter_config(loaded.model, config) if config.lora_rank else None,
     )
+    # The Qwen-VL classes say that they take no count of a whole batch's tokens, and then every micro-batch would weigh
+    # the same, however few tokens are trained in it. TRL computes the loss itself and takes the count.
+    trainer.model_accepts_loss_kwargs = True
     trainer.remove_callback(PrinterCallback)
     for callback in (_marker(), *callbacks):
         trainer.add_callback(callback)
