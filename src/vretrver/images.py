@@ -129,10 +129,14 @@ def fit_within(picture: PILImage, max_side: int) -> PILImage:
     return picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
 
 
-def encode_jpeg(picture: PILImage, quality: int = 88) -> bytes:
-    """JPEG bytes of an RGB image, without any metadata of the original."""
+def encode_jpeg(picture: PILImage, quality: int = 88, full_colour: bool = False) -> bytes:
+    """JPEG bytes of an RGB image, without any metadata of the original.
+
+    Args:
+        full_colour: keep colour at full resolution (4:4:4); else it is halved, which blurs a small red mark.
+    """
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=quality)
+    picture.save(buffer, "JPEG", quality=quality, subsampling=0 if full_colour else -1)
     return buffer.getvalue()
 
 
