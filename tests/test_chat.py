@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import pickle
 import threading
@@ -110,6 +112,73 @@ def test_a_later_turn_begins_with_the_bytes_of_the_one_before(
     assert second.startswith(first.removesuffix(b"]}") + b",")
     assert third.startswith(second.removesuffix(b"]}") + b",")
     assert len(first) < len(second) < len(third)
+
+
+def shared(one: bytes, other: bytes) -> bytes:
+    """The bytes with which both begin."""
+    apart = next((at for at, (here, there) in enumerate(zip(one, other, strict=False)) if here != there), len(one))
+    return one[:apart]
+
+
+def test_what_comes_first_is_what_requests_have_in_common(endpoint: FakeEndpoint, tiles: list[Document]) -> None:
+    """System, tools and query before any candidate: windows of one query share all of it, other queries the system."""
+    reranker = Reranker(ChatPolicy.load(endpoint.policy), max_tool_turns=2)
+    picture = ImageRef(data=Path(str(tiles[1].image.path)).read_bytes() if tiles[1].image else b"")
+    query = Query("a tile", (picture,), "Find the tile.")
+    reranker.rerank(query, tiles)
+    bodies = list(endpoint.bodies)
+    opening = [body for body in bodies if b'"role":"assistant"' not in body]
+    assert len(bodies) == 6 and len(opening) == 2  # two windows of three turns
+    common = shared(*opening)
+    sent = json.loads(opening[0])["messages"]
+    assert [message["role"] for message in sent] == ["system", "user"] and "<tools>" in sent[0]["content"]
+    assert [part["type"] for part in sent[1]["content"][:3]] == ["text", "image_url", "text"]
+    assert sent[1]["content"][2]["text"].startswith(" Find the tile. a tile\n\nCandidates:\n(1) ")
+    assert common.endswith(rb'{"type":"text","text":" Find the tile. a tile\n\nCandidates:\n(1) ')
+    endpoint.bodies.clear()
+    reranker.rerank("something else", tiles[:3])
+    other = shared(opening[0], endpoint.bodies[0])
+    assert other.endswith(b'},{"role":"user","content":[{"type":"text","text":"Query: ')
+
+
+@pytest.mark.parametrize("tools", ["text", "native"])
+def test_a_picture_that_the_server_keeps_is_sent_once(
+    endpoint: FakeEndpoint, tiles: list[Document], tools: str
+) -> None:
+    plain = Reranker(ChatPolicy.load(endpoint.policy, tools=tools)).rerank("a tile", tiles)
+    sent = sum(map(len, endpoint.bodies))
+    endpoint.bodies.clear()
+    policy = ChatPolicy.load(endpoint.policy, tools=tools, image_ids=True)
+    named = Reranker(policy).rerank("a tile", tiles)
+    assert turns(named) == turns(plain) and named.usage.tokens is not None and plain.usage.tokens is not None
+    assert named.usage.tokens.prompt == plain.usage.tokens.prompt
+    pictures = [part for body in endpoint.bodies for part in _pictures(json.loads(body))]
+    whole = [part["uuid"] for part in pictures if part["image_url"]]
+    assert len(whole) == len(set(whole)) and {part["uuid"] for part in pictures} == set(whole)
+    for part in pictures:
+        if part["image_url"]:
+            jpeg = base64.b64decode(part["image_url"]["url"].partition(",")[2])
+            assert part["uuid"] == hashlib.sha256(jpeg).hexdigest()
+    assert policy.usage.by_id == len(pictures) - len(whole) > 20 and policy.usage.resent == 0
+    assert sum(map(len, endpoint.bodies)) < sent / 2
+
+
+def _pictures(body: Any) -> list[Any]:
+    content = [message["content"] for message in body["messages"] if isinstance(message["content"], list)]
+    return [part for parts in content for part in parts if part["type"] == "image_url"]
+
+
+def test_a_picture_that_the_server_has_dropped_is_sent_again(endpoint: FakeEndpoint, tiles: list[Document]) -> None:
+    policy = ChatPolicy.load(endpoint.policy, image_ids=True)
+    first = Reranker(policy).rerank("a tile", tiles[:12])
+    assert endpoint.images
+    endpoint.images.clear()
+    assert turns(Reranker(policy).rerank("a tile", tiles[:12])) == turns(first)
+    assert (policy.usage.resent, policy.usage.retries) == (1, 0)
+    with FakeEndpoint(number, look_share=1.0, keeps_images=False) as forgetful:
+        policy = ChatPolicy.load(forgetful.policy, image_ids=True)
+        assert turns(Reranker(policy).rerank("a tile", tiles[:12])) == turns(first)
+        assert policy.usage.resent == 2  # the second and the third turn
 
 
 def test_what_was_sent_is_the_window(endpoint: FakeEndpoint, tiles: list[Document]) -> None:
@@ -403,6 +472,7 @@ def test_the_fingerprint_knows_what_changes_answers() -> None:
     def fingerprint(**options: Any) -> str:
         return ChatPolicy("http://h/v1", "m", **options).fingerprint
 
+    assert fingerprint(image_ids=True) == fingerprint()  # what is asked is the same
     different: Sequence[dict[str, Any]] = [{}, {"tools": "native"}, {"max_tokens": 9}, {"extra": {"seed": 1}}]
     assert (
         len(

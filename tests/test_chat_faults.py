@@ -27,7 +27,7 @@ from vretrver.policies.chat.response import read_answer
 from vretrver.policies.chat.retrying import Breaker, Retrier
 from vretrver.policies.chat.transport import MAX_BODY
 from vretrver.reranker import Reranker
-from vretrver.testing import KINDS, FakeClock, FakeEndpoint
+from vretrver.testing import KINDS, FakeClock, FakeEndpoint, Reading
 from vretrver.trace import Ranking, StopReason
 from vretrver.types import Document, ImageRef, Query, Window
 
@@ -404,3 +404,30 @@ def test_ctrl_c_ends_a_batch_at_once(silent: RawServer, limits: Limits, request:
     assert time.perf_counter() - started < 5  # as long as QUICK's silence, and far less than its deadline
     presser.join()
     assert len(silent.requests) < 9
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
+def test_ctrl_c_loses_no_answer_that_came(request: pytest.FixtureRequest) -> None:
+    waiting = threading.Event()
+
+    def reply(reading: Reading) -> str:
+        if reading.text == "3" and not waiting.is_set():
+            while policy.usage.answers < 3:
+                time.sleep(0.01)
+            time.sleep(0.1)  # what was counted is handed over by then
+            os.kill(os.getpid(), signal.SIGINT)
+            waiting.wait(5)
+        return f"<answer>[{reading.text}]</answer>"
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
+    with FakeEndpoint(reply=reply) as endpoint:
+        policy = policy_for(endpoint, replace(QUICK, concurrency=4))
+        asked = [say(str(at)) for at in (1, 2, 3, 4)]
+        with pytest.raises(KeyboardInterrupt):
+            policy.complete(asked)
+        waiting.set()
+        assert [one and one.text for one in policy.answered(asked)] == [
+            "<answer>[1]</answer>", "<answer>[2]</answer>", None, "<answer>[4]</answer>",
+        ]  # fmt: skip
+        assert policy.answered(asked) == [None] * 4  # it hands them out once

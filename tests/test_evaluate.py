@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -161,6 +161,24 @@ def test_a_policy_that_works_one_by_one_loses_no_answer_in_the_middle_of_a_batch
         run(policy=first, batch=6)
     run(policy=second, batch=6)
     assert (len(first.seen), len(second.seen)) == (4, 6)
+
+
+def test_what_a_batch_had_answered_when_it_was_stopped_is_not_paid_again(run: Run) -> None:
+    class Stopped(ScriptedPolicy):
+        """Is stopped in its first batch, when it has answered two of its conversations."""
+
+        def complete(self, conversations: Sequence[Conversation]) -> list[Completion]:
+            self.half = super().complete(conversations[:2])
+            raise KeyboardInterrupt
+
+        def answered(self, conversations: Sequence[Conversation]) -> list[Completion | None]:
+            return [*self.half, *[None] * (len(conversations) - 2)]
+
+    first, second = Stopped([LAST_FIRST]), ScriptedPolicy([LAST_FIRST])
+    with pytest.raises(KeyboardInterrupt):
+        run(policy=first, batch=6)
+    run(policy=second, batch=6)
+    assert (len(first.seen), len(second.seen)) == (2, 8)
 
 
 KILLED = """

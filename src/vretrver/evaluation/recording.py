@@ -71,11 +71,22 @@ class RecordedPolicy:
     def _pay(self, new: Sequence[tuple[str, Conversation]]) -> None:
         """Ask the policy, and keep what it answers."""
         started = time.perf_counter()
-        answers = checked(self._policy.complete([conversation for _key, conversation in new]), len(new), self.name)
-        seconds = (time.perf_counter() - started) / len(new)
+        conversations = [conversation for _key, conversation in new]
+        try:
+            answers = checked(self._policy.complete(conversations), len(new), self.name)
+        except KeyboardInterrupt:
+            if answered := getattr(self._policy, "answered", None):
+                self._keep(new, answered(conversations), time.perf_counter() - started)
+            raise
+        self._keep(new, answers, time.perf_counter() - started)
+
+    def _keep(
+        self, new: Sequence[tuple[str, Conversation]], answers: Sequence[Completion | None], seconds: float
+    ) -> None:
         calls = [
-            self._record(key, conversation, answer, seconds)
+            self._record(key, conversation, answer, seconds / len(new))
             for (key, conversation), answer in zip(new, answers, strict=True)
+            if answer is not None
         ]
         self._journal.append({"call": call} for call in calls)
         for call in calls:

@@ -19,7 +19,8 @@ class Policy(Protocol):
     """Continues conversations. `name` says what it is in traces; it must not hold a secret.
 
     It may have `at_once`: how many conversations it really works on side by side. Who records answers hands over no
-    more than that, so that a crash loses no answer that was given.
+    more than that, so that a crash loses no answer that was given. And `answered(conversations)`: which of a batch
+    that was interrupted it had answered (`chat.ChatPolicy.answered`).
     """
 
     @property

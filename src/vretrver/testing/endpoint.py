@@ -41,6 +41,8 @@ class FakeEndpoint:
         noise, position_bias, look_share, boxes: as `testing.agent.Agent`.
         model: the name of the model it serves.
         key: the API key it asks for; None asks for none.
+        keeps_images: whether it keeps pictures by the identifiers that come with them, as vLLM does; one without takes
+            no picture by its identifier alone.
         prefix_blocks: how many blocks of 16 tokens its prefix cache holds; 0 for a server without one.
         latency: simulated; told in the header `X-Simulated-Seconds` and summed in the counters.
         time_scale: how much of the latency is really slept; 0 sleeps nothing.
@@ -67,6 +69,7 @@ class FakeEndpoint:
         boxes: BoxFamily = "0-1000",
         model: str = "fake",
         key: str | None = None,
+        keeps_images: bool = True,
         prefix_blocks: int = 200_000,
         latency: Latency | None = None,
         time_scale: float = 0.0,
@@ -87,6 +90,7 @@ class FakeEndpoint:
         self.model, self.mode, self.key = model, mode, key
         self.fault_share, self.kinds, self.retry_after, self.hang = fault_share, tuple(kinds), retry_after, hang
         self.latency, self.time_scale = latency or Latency(), time_scale
+        self.images: dict[str, bytes] | None = {} if keeps_images else None
         self.bodies: deque[bytes] = deque(maxlen=keep)
         self._agent = Agent(
             relevance or shared_words, seed, noise, position_bias, look_share, boxes, gullible=mode == "gullible"
@@ -149,7 +153,7 @@ class FakeEndpoint:
 
     def _answer(self, handler: BaseHTTPRequestHandler, data: bytes) -> None:
         try:
-            reading = read(data)
+            reading = read(data, self.images)
         except BadRequest as why:
             faults.send(handler, 400, faults.error(str(why)))
             return

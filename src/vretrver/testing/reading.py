@@ -9,7 +9,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -136,9 +136,14 @@ class Reading:
         return query, candidates
 
 
-def read(data: bytes) -> Reading:
-    """Raises:
-    BadRequest: it is not a chat completion request.
+def read(data: bytes, kept: MutableMapping[str, bytes] | None = None) -> Reading:
+    """A request's bytes, read.
+
+    Args:
+        kept: pictures by the identifiers that came with them; filled and read, as vLLM does. None passes over them.
+
+    Raises:
+        BadRequest: it is not a chat completion request, it names a picture that is not kept, or names one as another.
     """
     try:
         body = json.loads(data)
@@ -147,15 +152,31 @@ def read(data: bytes) -> Reading:
     messages = body.get("messages") if isinstance(body, dict) else None
     if not isinstance(messages, list) or not messages:
         raise BadRequest("messages should be a list of at least one message")
-    return Reading(body, [_message(message) for message in messages])
+    return Reading(body, [_message(message, kept) for message in messages])
 
 
-def _message(message: Any) -> tuple[str, list[str | bytes]]:
+def _message(message: Any, kept: MutableMapping[str, bytes] | None) -> tuple[str, list[str | bytes]]:
     if not isinstance(message, dict) or message.get("role") not in ("system", "user", "assistant", "tool"):
         raise BadRequest("a message should have a role: system, user, assistant or tool")
     content = message.get("content")
     parts = content if isinstance(content, list) else [{"type": "text", "text": content or ""}]
-    return str(message["role"]), [_part(part) for part in parts]
+    return str(message["role"]), [_part(part) if kept is None else _named(part, kept) for part in parts]
+
+
+def _named(part: Any, kept: MutableMapping[str, bytes]) -> str | bytes:
+    """A part whose picture may be known by an identifier."""
+    match part:
+        case {"type": "image_url", "image_url": None | {}, "uuid": str() as name} if not part["image_url"]:
+            if name not in kept:
+                raise BadRequest(f"the picture {name} is not in the cache and came without its data")
+            return kept[name]
+        case {"type": "image_url", "uuid": str() as name}:
+            picture = _part(part)
+            assert isinstance(picture, bytes)
+            if kept.setdefault(name, picture) != picture:
+                raise BadRequest(f"the identifier {name} stands for another picture already")
+            return picture
+    return _part(part)
 
 
 def _part(part: Any) -> str | bytes:

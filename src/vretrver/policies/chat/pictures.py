@@ -17,10 +17,24 @@ ROOM = 128 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A picture as a part of a message's `content`, in JSON, and the SHA-256 of that part."""
+    """A picture as a part of a message's `content`.
+
+    Args:
+        part: in JSON.
+        digest: SHA-256 of the JPEG's bytes: its identifier, in hexadecimal, where a server takes one.
+        named: the part with its identifier beside the picture. reference: the identifier alone.
+    """
 
     part: bytes
     digest: bytes
+
+    @property
+    def named(self) -> bytes:
+        return self.part[:-1] + b',"uuid":"' + self.digest.hex().encode() + b'"}'
+
+    @property
+    def reference(self) -> bytes:
+        return b'{"type":"image_url","image_url":null,"uuid":"' + self.digest.hex().encode() + b'"}'
 
 
 class Pictures:
@@ -65,7 +79,7 @@ class Pictures:
     def _encode(self, view: View) -> Encoded:
         jpeg = encode_jpeg(render(view), self._quality)
         part = b'{"type":"image_url","image_url":{"url":"data:image/jpeg;base64,' + base64.b64encode(jpeg) + b'"}}'
-        return Encoded(part, hashlib.sha256(part).digest())
+        return Encoded(part, hashlib.sha256(jpeg).digest())
 
 
 def _size(key: Hashable, made: Encoded) -> int:

@@ -21,13 +21,15 @@ from vretrver.policies.chat.cache import AnswerCache
 from vretrver.policies.chat.faults import Fault
 from vretrver.policies.chat.kept import Kept
 from vretrver.policies.chat.pictures import Pictures
-from vretrver.policies.chat.request import Request, RequestWriter
+from vretrver.policies.chat.request import Request, RequestWriter, fields
 from vretrver.policies.chat.response import Answer, read_answer
 from vretrver.policies.chat.retrying import Clock, Limits, Retrier, SystemClock
 from vretrver.policies.chat.transport import Reply, Transport
 from vretrver.policies.chat.usage import ChatUsage, Counter
 from vretrver.protocol import Wire
 from vretrver.usage import Tokens
+
+MOST_KNOWN = 100_000  # pictures that are taken to be in a server's cache
 
 Settled: TypeAlias = "tuple[str | None, Completion | Exception]"
 
@@ -52,6 +54,9 @@ class ChatPolicy:
         extra: more fields of the request's body, such as `{"seed": 1}`. No secrets: they are part of the fingerprint.
         limits: times, attempts and concurrency.
         cache: a folder in which answers are kept (`cache.AnswerCache`); None keeps none.
+        image_ids: give each picture an identifier of its content, and send those that the server has answered about
+            before by it alone, as vLLM takes them. Only for a server that the doctor has seen to keep them: one that
+            passes over what it does not know would rank without those pictures.
         quality: of the JPEGs that are sent.
         allow_insecure: let an API key travel unencrypted to another machine.
         environment: where VRETRVER_API_KEY or OPENAI_API_KEY is looked up.
@@ -75,6 +80,7 @@ class ChatPolicy:
         extra: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
         cache: str | os.PathLike[str] | None = None,
+        image_ids: bool = False,
         quality: int = 88,
         allow_insecure: bool = False,
         environment: Mapping[str, str] = os.environ,
@@ -85,7 +91,7 @@ class ChatPolicy:
             raise InvalidInput("give ChatPolicy either wire or boxes; boxes is a part of wire")
         self.wire = wire or Wire(boxes=family_of(model) if boxes is None else box_family(boxes))
         self.limits = Limits() if limits is None else limits
-        self._options = _options(model, tools, temperature, max_tokens, extra)
+        self._options = fields(model, tools, temperature, max_tokens, extra)
         if cache is not None and temperature != 0:
             raise InvalidInput(f"a cache would give every sample at temperature {temperature} the same text; drop one")
         if not 1 <= quality <= 95:
@@ -93,6 +99,7 @@ class ChatPolicy:
         self._clock = SystemClock() if clock is None else clock
         self._tools, self._stop = tools, stop
         self._pictures = Pictures(quality)
+        self._known: set[bytes] | None = set() if image_ids else None
         self._writer = self._new_writer()
         self._connect()
         self._cache = None if cache is None else AnswerCache(cache)
@@ -157,6 +164,12 @@ class ChatPolicy:
             )
         raise failed
 
+    def answered(self, conversations: Sequence[Conversation]) -> list[Completion | None]:
+        """What came, for each of these, before `complete` was interrupted; handed out once. For who writes it down."""
+        keys = [self._writer.write(conversation).key for conversation in conversations]
+        kept = [self._kept.take(key, failures=False) for key in keys]
+        return [one if isinstance(one, Completion) else None for one in kept]
+
     def get(self, path: str) -> Reply:
         """What the server says at a path below the base URL, such as `/models`; asked once, for at most 30 s.
 
@@ -186,6 +199,13 @@ class ChatPolicy:
         other._writer = other._new_writer()
         return other
 
+    def with_image_ids(self, on: bool) -> ChatPolicy:
+        """The same policy with `image_ids` on, not knowing of any picture yet, or off; all else is shared."""
+        other = copy.copy(self)
+        other._known = set() if on else None
+        other._writer = other._new_writer()
+        return other
+
     def close(self) -> None:
         """Close idle connections; they open again when needed."""
         self._transport.close()
@@ -195,7 +215,10 @@ class ChatPolicy:
         self._retrier = Retrier(self.limits, self._clock, random.Random())  # noqa: S311 (jitter is no secret)
 
     def _new_writer(self) -> RequestWriter:
-        return RequestWriter(self._options, self._pictures, self._tools, stop=self._stop, scope=self._address.base)
+        scope = self._address.base
+        return RequestWriter(
+            self._options, self._pictures, self._tools, stop=self._stop, scope=scope, known=self._known
+        )
 
     def _at_once(
         self, settle: Callable[[Conversation], Settled], conversations: Sequence[Conversation], stop: threading.Event
@@ -203,12 +226,16 @@ class ChatPolicy:
         if len(conversations) <= 1 or self.limits.concurrency == 1:
             return [settle(conversation) for conversation in conversations]
         pool = ThreadPoolExecutor(min(self.limits.concurrency, len(conversations)), "vretrver-chat")
+        running = [pool.submit(settle, conversation) for conversation in conversations]
         try:
-            return list(pool.map(settle, conversations))
-        except BaseException:  # Ctrl-C: what runs is cut off, what waits is not begun
+            return [one.result() for one in running]
+        except BaseException:  # Ctrl-C: what runs is cut off, what waits is not begun, what came is paid for
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             self._transport.abort()
+            pool.shutdown()
+            settled = [one.result() for one in running if not one.cancelled()]
+            self._kept.put([(key, one) for key, one in settled if key is not None and isinstance(one, Completion)])
             raise
         finally:
             pool.shutdown()
@@ -241,32 +268,30 @@ class ChatPolicy:
         return Completion(answer.text, tokens=answer.tokens)
 
     def _exchange(self, request: Request, left: float, tried: int) -> Answer:
-        self._counter.add(ChatUsage(requests=1, retries=int(tried > 0)))
-        reply = self._transport.post("/chat/completions", request.body, left)
+        answer = None if request.short is None or tried else self._by_ids(request, request.short, left)
+        answer = answer or self._sent(request.body, left, ChatUsage(requests=1, retries=int(tried > 0)))
+        if self._known is not None:
+            if len(self._known) > MOST_KNOWN:
+                self._known.clear()
+            self._known |= request.pictures
+        return answer
+
+    def _by_ids(self, request: Request, short: bytes, left: float) -> Answer | None:
+        """The answer to a request whose known pictures are named only; None where the server does not have one."""
+        assert self._known is not None
+        try:
+            return self._sent(short, left, ChatUsage(requests=1, by_id=request.by_id))
+        except Fault as fault:
+            if fault.kind != "refused":
+                raise
+        self._known.clear()  # where it has dropped one it will have dropped others
+        self._counter.add(ChatUsage(resent=1))
+        return None
+
+    def _sent(self, body: bytes, left: float, counted: ChatUsage) -> Answer:
+        self._counter.add(counted)
+        reply = self._transport.post("/chat/completions", body, left)
         return read_answer(reply.body, reply.headers)
-
-
-def _options(
-    model: str, tools: str, temperature: float | None, max_tokens: int | None, extra: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    """The fields of every request.
-
-    Raises:
-        InvalidInput: one of them is not usable.
-    """
-    if tools not in ("text", "native"):
-        raise InvalidInput(f"tools is {tools!r}; choose text (calls stand in the text) or native (the server's own)")
-    if not 0 <= (temperature or 0) <= 2 or (max_tokens is not None and max_tokens < 1):
-        raise InvalidInput(f"temperature {temperature} is not in 0..2, or max_tokens {max_tokens} not 1 or more")
-    options = {"model": model, "temperature": temperature, "max_tokens": max_tokens}
-    taken = sorted({"messages", "tools", "stop", "stream", "n", *options} & set(extra or ()))
-    if taken:
-        raise InvalidInput(f"extra holds {taken[0]!r}, which the policy sets itself; leave it out")
-    try:
-        json.dumps(extra, allow_nan=False)
-    except (TypeError, ValueError) as fault:
-        raise InvalidInput(f"extra does not go into JSON: {fault}") from None
-    return {name: value for name, value in {**options, **(extra or {})}.items() if value is not None}
 
 
 def _usage(answer: Answer, images: int) -> ChatUsage:

@@ -20,6 +20,8 @@ class ChatUsage:
         cache_hits: answers taken from the cache on disk.
         kept: answers of a batch that failed in part, used again instead of asked for again.
         truncated: answers that ended at the token limit.
+        by_id: pictures that were sent by their identifiers alone.
+        resent: requests that were sent again with every picture, because the server did not know one by its identifier.
     """
 
     requests: int = 0
@@ -33,6 +35,8 @@ class ChatUsage:
     cache_hits: int = 0
     kept: int = 0
     truncated: int = 0
+    by_id: int = 0
+    resent: int = 0
 
     def __add__(self, other: ChatUsage) -> ChatUsage:
         return ChatUsage(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(self)))
