@@ -20,8 +20,9 @@ FLOORS = [
     {"ocr", "degrade", "world"},
     {"embedders", "tools", "datasets", "ocr_memory"},
     {"indexes", "protocol", "fusion"},
-    {"policies"},
+    {"policies", "calibration"},
     {"coarse", "listing", "episode", "windows", "budget"},
+    {"seats"},
     {"reranking"},
     {"ingest", "retriever", "reranker"},
     {"pipeline", "teaching"},
@@ -29,12 +30,13 @@ FLOORS = [
     {"evaluation"},
     {"training"},
     {"report", "adapters"},
+    {"server"},
     {"cli"},
 ]
 # The database, the model runtimes and Pillow each have one home.
 HOMES = {
     "PIL": {"images", "degrade", "world"},  # the others draw and distort; only images opens what is untrusted
-    "lancedb": {"indexes"},
+    "lancedb": {"indexes", "adapters"},
     "onnxruntime": {"embedders"},
     "rapidocr_onnxruntime": {"ocr"},
     "sentence_transformers": {"embedders", "policies"},
@@ -45,6 +47,9 @@ HOMES = {
     "peft": {"policies", "training"},
     "trl": {"training"},
     "matplotlib": {"training"},
+    "fastapi": {"server"},
+    "starlette": {"server"},
+    "prometheus_client": {"server"},
     "tqdm": {"ingest", "teaching", "evaluation", "world", "training"},
 }
 

@@ -1,0 +1,89 @@
+"""The application: an index and settings in, an ASGI app out. Everything it runs with hangs on the app itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from vretrver.embedders import Embedder
+from vretrver.server import faults, openapi
+from vretrver.server.auth import Bearer, Doors
+from vretrver.server.bodies import Bodies
+from vretrver.server.collection import Collection
+from vretrver.server.fetching import Fetch
+from vretrver.server.metrics import Counted, Metrics
+from vretrver.server.parts import Server
+from vretrver.server.reading import Reading
+from vretrver.server.routes import documents, pages, reranks, searches, traces
+from vretrver.server.searching import Searching
+from vretrver.server.settings import Settings
+from vretrver.server.traces import Traces
+from vretrver.server.uploads import Uploads
+
+
+def app(
+    index: str | os.PathLike[str],
+    settings: Settings | None = None,
+    *,
+    embedder: Embedder | None = None,
+    fetch: Fetch | None = None,
+) -> FastAPI:
+    """The server of one index, for uvicorn or any ASGI server; one process, many threads.
+
+    Args:
+        index: the index's folder.
+        settings: what it allows; who may reach it is up to the caller (`settings.token_for`).
+        embedder: an object instead of the one that the index names.
+        fetch: fetches pictures by URL, in place of one of `settings.fetch_from`.
+
+    Raises:
+        MissingPath, IndexMismatch: there is no index, or it cannot be read.
+        InvalidInput, MissingExtra: the policy cannot be loaded.
+    """
+    settings = Settings() if settings is None else settings
+    metrics = Metrics()
+    collection = Collection(index, embedder)
+    searching = Searching(collection, settings, metrics)
+    fetch = Fetch(settings.fetch_from, settings.image_bytes) if fetch is None else fetch
+    kept = Traces(settings.traces, settings.trace_bytes)
+    reading = Reading(settings, fetch)
+    server = Server(settings, collection, searching, reading, kept, Uploads(collection), metrics)
+    metrics.gauge("vretrver_documents", "Documents in the index.", lambda: len(collection.edition.rows))
+    metrics.gauge("vretrver_queue", "Reranks that wait.", lambda: searching.waiting)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        searching.close()
+
+    made = FastAPI(
+        title="vretrver",
+        description="Search that looks before it answers.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        responses=openapi.FAULTS,
+    )
+    made.state.server = server
+    for routes in (searches, reranks, documents, traces, pages):
+        made.include_router(routes.router)
+    pages.mount(made)
+    faults.install(made)
+    openapi.install(made)
+    # The last one added is the first to see a request.
+    made.add_middleware(Bodies, settings=settings)
+    made.add_middleware(Bearer, settings=settings)
+    if settings.origins:
+        made.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Authorization", "Content-Type"],
+        )
+    made.add_middleware(Doors, settings=settings)
+    made.add_middleware(Counted, metrics=metrics)
+    return made

@@ -1,0 +1,267 @@
+"""The two stages as jobs: coarse searches in large batches, then reranking in small ones, each with its own threads.
+
+A job that is watched (somebody reads its events) runs alone, so that its plan can be followed; the others of one
+budget advance together (`Reranker.rerank_many`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
+
+from vretrver.budget import Budget
+from vretrver.coarse import coarse_candidates, coarse_ranking
+from vretrver.indexes import filters
+from vretrver.policies import Policy, load_policy
+from vretrver.reranker import Reranker
+from vretrver.server.collection import Collection
+from vretrver.server.faults import Refused, late
+from vretrver.server.jobs import Workers
+from vretrver.server.metrics import Metrics
+from vretrver.server.settings import Settings
+from vretrver.trace import Ranking, Result
+from vretrver.types import Candidate, Document, Query
+from vretrver.windows import Chances, Order, Plan, Planner, Span, load_planner
+
+Tell = Callable[["Progress"], None]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a ranking is.
+
+    Args:
+        windows: ranked so far; `asked`: those and the ones being looked at now.
+        order: ids in the present order, best first: what is ranked has moved, the rest is where it was.
+        looking: ids of the windows being looked at now.
+    """
+
+    windows: int
+    asked: int
+    order: tuple[str, ...]
+    looking: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Find:
+    query: Query
+    k: int
+    where: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rank:
+    """Candidates in the coarse order, or documents that have none yet; without a budget nobody looks."""
+
+    query: Query
+    items: Sequence[Candidate] | Sequence[Document]
+    budget: Budget | None
+    tell: Tell | None = None
+
+
+class Searching:
+    """Answers queries for many clients.
+
+    Args:
+        collection: what is searched.
+        settings: of the server.
+        metrics: told of every batch.
+
+    Raises:
+        InvalidInput, MissingExtra: the policy or the planner cannot be loaded.
+    """
+
+    def __init__(self, collection: Collection, settings: Settings, metrics: Metrics) -> None:
+        self._collection, self._settings = collection, settings
+        name = settings.policy
+        self.policy: Policy | None = None if isinstance(name, str) and name == "none" else load_policy(name)
+        self._options = dict(settings.reranking)
+        self._planner = load_planner(self._options.pop("planner", "sliding"))
+        # A policy that waits for a server has `at_once`; others work here, and a second thread would gain nothing.
+        threads = settings.workers or (4 if hasattr(self.policy, "at_once") else 1)
+        sizes = {"waiting": settings.queue, "weight": settings.held_bytes}
+        self._finders = Workers[_Find, list[Candidate]](
+            self._find, "vretrver-find", threads=1, batch=64, done=metrics.coarse, **sizes | {"waiting": 1024}
+        )
+        self._rankers = Workers[_Rank, Ranking](
+            self._rank, "vretrver-rank", threads=threads, batch=settings.batch, done=metrics.reranked, **sizes
+        )
+
+    def close(self) -> None:
+        self._finders.close()
+        self._rankers.close()
+
+    @property
+    def waiting(self) -> int:
+        """Rerank jobs in the queue."""
+        return len(self._rankers)
+
+    def budget(self, wanted: Budget | None) -> Budget:
+        """What a request may spend: what it asks for, within what the operator allows.
+
+        Raises:
+            InvalidInput: it bounds money and the server knows no prices.
+        """
+        most = self._settings.budget
+        if wanted is None:
+            return most
+        bounds = {one.name: _least(getattr(wanted, one.name), getattr(most, one.name)) for one in fields(Budget)}
+        budget = Budget(**bounds)
+        if self.policy is not None:
+            Reranker(self.policy, budget=budget, **self._options)  # refuses now what it would refuse in the queue
+        return budget
+
+    async def find(self, query: Query, k: int, where: Mapping[str, Any] | None) -> list[Candidate]:
+        """The coarse stage's k best.
+
+        Raises:
+            InvalidInput: the filter is not one. Refused: the queue is full, or time is over.
+        """
+        conditions = None
+        if where:
+            filters.checked(where)
+            conditions = json.dumps(where, sort_keys=True)
+        group = (conditions, bool(query.images))  # pictures take their time; texts need not wait for them
+        return await self._answer(self._finders.submit(_Find(query, k, where), group=group, weight=_weight([query])))
+
+    async def rank(
+        self,
+        query: Query,
+        items: Sequence[Candidate] | Sequence[Document],
+        budget: Budget | None,
+        tell: Tell | None = None,
+    ) -> Ranking:
+        """A ranking of candidates, or of documents that are in no index.
+
+        Args:
+            items: candidates are looked at, all of them. Documents are put into the embedder's order first, and the
+                head of that is looked at.
+            budget: None for documents that nobody is to look at.
+            tell: called from another thread before every round of windows, for candidates.
+
+        Raises:
+            Refused: the queue is full, or time is over.
+        """
+        job = _Rank(query, items, budget if self.policy is not None else None, tell)
+        documents = [item.document if isinstance(item, Candidate) else item for item in items]
+        return await self._answer(
+            self._rankers.submit(
+                job,
+                group=job.budget if tell is None else object(),
+                weight=_weight([query, *documents]),
+                seconds=self._settings.seconds,
+            )
+        )
+
+    def check_room(self) -> None:
+        """Refuse a rerank before its pictures are read, where it could not be queued anyway.
+
+        Raises:
+            Refused: the queue is full.
+        """
+        self._rankers.check_room()
+
+    async def _answer(self, future: Future[T]) -> T:
+        try:
+            async with asyncio.timeout(self._settings.seconds):
+                return await asyncio.wrap_future(future)  # cancelled with us, while it waits
+        except TimeoutError:
+            raise late(self._settings.seconds) from None
+
+    # -- what the threads do ------------------------------------------------------------------------------------
+
+    def _find(self, jobs: Sequence[_Find]) -> list[list[Candidate]]:
+        retriever = self._collection.edition.retriever
+        found = retriever.search([job.query for job in jobs], max(job.k for job in jobs), where=jobs[0].where)
+        return [candidates[: job.k] for job, candidates in zip(jobs, found, strict=True)]
+
+    def _rank(self, jobs: Sequence[_Rank]) -> list[Ranking]:
+        first = jobs[0]
+        found = [self._candidates(job) for job in jobs]
+        if self.policy is None or first.budget is None:
+            return [coarse_ranking(job.query, candidates) for job, candidates in zip(jobs, found, strict=True)]
+        planner = self._planner
+        if first.tell is not None:
+            planner = followed(planner, [candidate.document.id for candidate in found[0]], first.tell)
+        reranker = Reranker(self.policy, planner=planner, budget=first.budget, **self._options)
+        heads = [candidates[: self._looked_at(job)] for job, candidates in zip(jobs, found, strict=True)]
+        rankings = reranker.rerank_many([job.query for job in jobs], heads)
+        return [_with_tail(ranking, candidates) for ranking, candidates in zip(rankings, found, strict=True)]
+
+    def _candidates(self, job: _Rank) -> list[Candidate]:
+        known = [item for item in job.items if isinstance(item, Candidate)]
+        documents = [item for item in job.items if isinstance(item, Document)]
+        return known or coarse_candidates(job.query, documents, self._collection.embedder)
+
+    def _looked_at(self, job: _Rank) -> int:
+        return self._settings.top_k if isinstance(job.items[0], Document) else len(job.items)
+
+
+def followed(planner: Planner, ids: Sequence[str], tell: Tell) -> Planner:
+    """A planner that tells how far its plan is: before every round of windows, with the order so far.
+
+    Args:
+        ids: of the one query's candidates in incoming order.
+    """
+
+    def plan(chances: Chances) -> Plan:
+        inner = planner(chances)
+        order = list(range(len(ids)))
+        windows = 0
+        ranked: list[Order] | None = None
+        while True:
+            try:
+                spans = next(inner) if ranked is None else inner.send(ranked)
+            except StopIteration as end:
+                final: Order = tuple(end.value)
+                tell(Progress(windows, windows, tuple(ids[item] for item in final), ()))
+                return final
+            looking = tuple(tuple(ids[item] for item in span.items) for span in spans)
+            tell(Progress(windows, windows + len(spans), tuple(ids[item] for item in order), looking))
+            ranked = yield spans
+            for span, best_first in zip(spans, ranked, strict=True):
+                order = _moved(order, span, best_first)
+            windows += len(spans)
+
+    return plan
+
+
+def _with_tail(ranking: Ranking, candidates: Sequence[Candidate]) -> Ranking:
+    """A ranking of the head of a list, and then the rest of the list as it was."""
+    head = len(ranking.results)
+    # Whoever was not looked at is not likelier than the least likely of those who were.
+    least = min((result.confidence for result in ranking.results), default=0.0)
+    places = enumerate(candidates[head:], start=head + 1)
+    rest = tuple(Result(rank, candidate, 1.0 / rank, least) for rank, candidate in places)
+    return replace(ranking, results=ranking.results + rest)
+
+
+def _moved(order: Sequence[int], span: Span, best_first: Order) -> list[int]:
+    """The order with one window's items, wherever they stand, in that window's order."""
+    held = set(span.items)
+    items = iter(best_first)
+    return [next(items) if item in held else item for item in order]
+
+
+def refuse_policy() -> Refused:
+    """What a request hears that asks for an agent where there is none."""
+    return Refused(422, "no_policy", "this server runs without an agent; leave out policy, or say false", "policy")
+
+
+def _least(one: Any, other: Any) -> Any:
+    return min((value for value in (one, other) if value is not None), default=None)
+
+
+def _weight(items: Sequence[Query | Document]) -> int:
+    """Bytes that queries and documents hold."""
+    total = 1000 * len(items)
+    for item in items:
+        images = item.images if isinstance(item, Query) else (item.image,)
+        total += sum(len(image.data) for image in images if image is not None and image.data is not None)
+        total += len(item.text or "")
+    return total
