@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from vretrver.boxes import BoxFamily
 from vretrver.errors import InvalidInput
 from vretrver.images import image_size, open_image
 from vretrver.policies.chat import ChatPolicy, Limits, Report, doctor
-from vretrver.policies.chat.doctor import painted
+from vretrver.policies.chat.questions import painted
 from vretrver.testing import FakeEndpoint, Reading
 
 QUICK = Limits(backoff=0.001, longest_wait=0.01, retries=1, read=5, deadline=5)
@@ -27,7 +28,7 @@ def verdicts(report: Report) -> dict[str, str]:
     return {check.name: check.verdict for check in report.checks}
 
 
-ALL = ("reachable", "model", "stop", "images", "protocol", "boxes", "latency")
+ALL = ("reachable", "model", "stop", "images", "protocol", "boxes", "ids", "latency")
 
 
 @pytest.mark.parametrize("tools", ["text", "native"])
@@ -36,7 +37,7 @@ def test_a_sound_server_passes(tools: str) -> None:
         report = examined(endpoint, tools=tools)
     assert verdicts(report) == dict.fromkeys(ALL, "ok") and report.ok
     assert not any(check.advice for check in report.checks)
-    assert report.to_record()["ok"] is True and len(str(report).splitlines()) == 8
+    assert report.to_record()["ok"] is True and len(str(report).splitlines()) == 9
 
 
 @pytest.mark.parametrize(
@@ -147,7 +148,7 @@ def test_a_server_without_a_list_of_models(status: str) -> None:
     assert f"HTTP {status[:3]}" in report.checks[1].found
     assert verdicts(report) | {"boxes": "", "images": "", "protocol": ""} == {
         "reachable": "ok", "model": "warning", "stop": "failed", "images": "", "protocol": "", "boxes": "",
-        "latency": "skipped",
+        "ids": "skipped", "latency": "skipped",
     }  # fmt: skip
     with RawServer(response(b'{"data": 7}')) as running:
         assert "there is nothing" in examined(running).checks[1].found
@@ -164,6 +165,40 @@ def test_the_doctor_asks_the_server_and_not_the_cache(tmp_path: Path) -> None:
 def test_a_faulty_server_still_gets_its_report() -> None:
     with FakeEndpoint(mode="faulty", fault_share=0.9, hang=0.01, retry_after=0.001) as endpoint:
         assert [check.name for check in examined(endpoint).checks] == list(ALL)
+
+
+def without_uuid(reading: Reading) -> None:
+    """A server that refuses fields it does not know, as hosted ones do; pictures without them it reads."""
+    if b'"uuid"' in json.dumps(reading.body).encode():
+        raise ValueError("unknown field uuid")
+
+
+def test_whether_a_server_keeps_pictures_by_their_identifiers() -> None:
+    def ids(endpoint: FakeEndpoint, **options: Any) -> tuple[str, str, str]:
+        with endpoint:
+            check = next(check for check in examined(endpoint, **options) if check.name == "ids")
+        return check.verdict, check.found, check.advice
+
+    keeps = "keeps pictures by their identifiers"
+    assert ids(FakeEndpoint()) == ("ok", f"{keeps}; image_ids=True would send each only once", "")
+    assert ids(FakeEndpoint(), image_ids=True) == ("ok", keeps, "")
+    forgets = "keeps no pictures by their identifiers"
+    assert ids(FakeEndpoint(keeps_images=False)) == ("ok", forgets, "")
+    assert ids(FakeEndpoint(keeps_images=False), image_ids=True) == ("warning", forgets, "leave image_ids off")
+    verdict, found, advice = ids(FakeEndpoint(reply=without_uuid))
+    assert (verdict, advice) == ("ok", "") and found.startswith("takes no identifiers with pictures: HTTP 500")
+
+
+def test_a_server_that_passes_over_pictures_it_has_only_identifiers_of() -> None:
+    def careless(reading: Reading) -> str | None:
+        named = json.dumps(reading.body).count('"image_url": null')
+        return "1" if named else None  # it sees neither picture
+
+    with FakeEndpoint(reply=careless) as endpoint:
+        off, on = (examined(endpoint, image_ids=given) for given in (False, True))
+    said = "passes over pictures that it is only given the identifiers of"
+    assert [(check.verdict, check.found) for check in off if check.name == "ids"] == [("ok", said)]
+    assert not on.ok and verdicts(on)["ids"] == "skipped" and verdicts(on)["images"] == "failed"
 
 
 def test_pictures_painted_by_hand_are_pictures() -> None:

@@ -4,8 +4,9 @@
 urllib3 carries the requests. It leaves out streaming, server-side files and every other API of such servers.
 """
 
-from vretrver.policies.chat.doctor import Check, Report, doctor
+from vretrver.policies.chat.doctor import Report, doctor
 from vretrver.policies.chat.policy import ChatPolicy
+from vretrver.policies.chat.questions import Check
 from vretrver.policies.chat.retrying import Clock, Limits
 from vretrver.policies.chat.usage import ChatUsage
 

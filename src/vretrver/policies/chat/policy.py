@@ -129,6 +129,10 @@ class ChatPolicy:
         return self._address.model
 
     @property
+    def image_ids(self) -> bool:
+        return self._known is not None
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 over what is asked and how; which weights the server holds behind the model's name is unknown."""
         parts = [self.name, self._tools, self._stop, self._quality, self._options, repr(self.wire)]
