@@ -184,7 +184,7 @@ def test_another_library_is_asked_over_a_pipe(tmp_path: Path) -> None:
 def test_a_small_run_writes_all_it_found(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     only = "sliding/text,merge/text,paper/0,merge/2/64"
-    command = [sys.executable, "-m", "runs.planners", "--topics", "3", "--faulty", "1", "--only", only]
+    command = [sys.executable, "-m", "runs.planners", "--topics", "3", "--slow", "3", "--faulty", "1", "--only", only]
     done = subprocess.run([*command, "-o", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads((tmp_path / "results.json").read_text())

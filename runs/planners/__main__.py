@@ -1,6 +1,6 @@
 """One command, one run, interleaved: our planners, the paper's schedule and other rerankers on the same topics.
 
-    python -m runs.planners [--topics 300] [--peers PEERS/bin/python] [-o build/planners]
+    python -m runs.planners [--topics 1500] [--slow 200] [--peers PEERS/bin/python] [-o build/planners]
 
 Needs the repository's root as the working directory. `--peers` names the interpreter of the environment that
 `runs/planners/peers.txt` describes; without it those are left out, and a line says so. Writes results.json, table.md
@@ -25,6 +25,7 @@ from runs.planners import faulty
 from runs.planners.chart import draw
 from runs.planners.lineup import entries, opened
 from runs.planners.measuring import Contender, difference, row, summary
+from runs.planners.peers import SETTINGS
 from runs.planners.servers import Servers
 from runs.planners.table import table, targets
 from runs.planners.topics import pictures, topic
@@ -36,6 +37,7 @@ PAIRS = (
     ("merge/text", "adaptive/text"),
     ("merge/text", "adaptive:0.1/text"),
     ("merge/text", "merge+second_look/text"),
+    ("sliding/text", "merge+second_look/text"),
     ("merge/text", "merge+fusion/text"),
     ("merge/text", "merge+gate/text"),
     ("sliding/2/512", "merge/2/512"),
@@ -49,8 +51,8 @@ PAIRS = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--topics", type=int, default=400, help="of text")
-    parser.add_argument("--shown", type=int, default=200, help="how many of them are ranked with pictures too")
+    parser.add_argument("--topics", type=int, default=1500, help="for our planners on text")
+    parser.add_argument("--slow", type=int, default=200, help="how many of them the other libraries and pictures get")
     parser.add_argument("--faulty", type=int, default=40, help="topics on servers that fail")
     parser.add_argument("--peers", type=Path, help="the interpreter of the environment of peers.txt")
     parser.add_argument("--only", help="contenders by their keys, with commas between; all when not given")
@@ -91,7 +93,8 @@ def measured(options: argparse.Namespace, log: IO[str]) -> dict[str, Any]:
         orders: dict[str, list[list[int]]] = {key: [] for key in present}
         for index in tqdm(range(-1, options.topics), unit="topic", mininterval=10):
             for key in turns(list(present), index):
-                if present[key].track == "image" and index >= options.shown:
+                slow = present[key].track == "image" or key in SETTINGS
+                if slow and index >= options.slow:
                     continue
                 ranked = present[key].rank(topic(index))
                 if index >= 0:

@@ -25,10 +25,8 @@ def main() -> None:
     grid = product(np.arange(0.5, 3.01, 0.25), np.arange(2.0, 10.01, 0.5))
     losses = {(float(slope), float(offset)): loss(found, float(slope), float(offset)) for slope, offset in grid}
     slope, offset = min(losses, key=lambda pair: losses[pair])
-    print(
-        f"slope {slope}, offset {offset}: log loss {losses[slope, offset]:.3f} a topic; in use {topics.SLOPE}, ", end=""
-    )
-    print(f"{topics.OFFSET}: {loss(found, topics.SLOPE, topics.OFFSET):.3f}")
+    print(f"slope {slope}, offset {offset}: log loss {losses[slope, offset]:.3f} a topic")
+    print(f"in use {topics.SLOPE}, {topics.OFFSET}: {loss(found, topics.SLOPE, topics.OFFSET):.3f}")
 
 
 def loss(found: list[topics.Topic], slope: float, offset: float) -> float:

@@ -89,13 +89,19 @@ def summary(rows: Sequence[Mapping[str, float]]) -> dict[str, Any]:
 
 
 def difference(before: Sequence[Mapping[str, float]], after: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-    """What changes from one contender to another: R@5 by topic with its 95 % interval, and ratios of the costs."""
+    """What changes from one contender to another on the topics that both ranked.
+
+    Returns:
+        R@5 by topic with its 95 % interval, and ratios of the costs.
+    """
+    both = min(len(before), len(after))  # topics come in the same order for all
+    before, after = before[:both], after[:both]
     pairs = [one["R@5"] for one in before], [one["R@5"] for one in after]
     ratios = {
         name: fmean(one[name] for one in after) / fmean(one[name] for one in before)
         for name in ("calls", "rounds", "uncached", "seconds")
     }
-    return {"R@5": fmean(pairs[1]) - fmean(pairs[0]), "interval": paired_interval(*pairs), **ratios}
+    return {"topics": both, "R@5": fmean(pairs[1]) - fmean(pairs[0]), "interval": paired_interval(*pairs), **ratios}
 
 
 def percentile(values: Sequence[float], at: int) -> float:

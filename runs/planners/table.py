@@ -42,10 +42,8 @@ def targets(found: Mapping[str, Any], differences: Mapping[str, Any]) -> list[st
     lines = []
     for key, change in differences.items():
         low, high = change["interval"]
-        lines.append(
-            f"{key}: R@5 {change['R@5']:+.3f} [{low:+.3f}, {high:+.3f}], calls x{change['calls']:.2f}, rounds "
-            f"x{change['rounds']:.2f}, uncached x{change['uncached']:.2f}, seconds x{change['seconds']:.2f}"
-        )
+        costs = ", ".join(f"{name} x{change[name]:.2f}" for name in ("calls", "rounds", "uncached", "seconds"))
+        lines.append(f"{key}, {change['topics']} topics: R@5 {change['R@5']:+.3f} [{low:+.3f}, {high:+.3f}], {costs}")
     for before, factor in (("paper/2/uncached", 10), ("paper/0", 3)):
         for key, one in found.items():
             if before in found and one["track"] == "image" and not key.startswith("paper"):
