@@ -97,21 +97,16 @@ def coarse_ranking(
 
 
 def coarse_confidences(query: Query, candidates: Sequence[Candidate]) -> list[float]:
-    """`coarse_chances`; `NEUTRAL` each where nothing is known."""
-    chances = coarse_chances(query, candidates)
-    return [NEUTRAL] * len(candidates) if chances is None else chances
-
-
-def coarse_chances(query: Query, candidates: Sequence[Candidate]) -> list[float] | None:
     """How likely each candidate answers, 0..1, as far as the coarse stage can say.
 
-    `fusion.confidences` for what a Retriever found, whose scores are on the scale that was fitted; None for candidates
-    that came another way, which carry none of its signals.
+    `fusion.confidences` for what a Retriever found, whose scores are on the scale that was fitted; `NEUTRAL` for
+    candidates that came another way, which carry none of its signals.
     """
-    from vretrver.fusion import SIGNALS, confidences
+    from vretrver.calibration import from_retriever
+    from vretrver.fusion import confidences
 
-    if not any(name in SIGNALS for candidate in candidates for name in candidate.signals):
-        return None
+    if not from_retriever(candidates):
+        return [NEUTRAL] * len(candidates)
 
     best_first = sorted(range(len(candidates)), key=lambda at: -candidates[at].score)
     found = confidences([candidates[at] for at in best_first], query.modality)

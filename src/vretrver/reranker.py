@@ -10,12 +10,14 @@ import time
 from collections.abc import Iterable, Sequence
 
 from vretrver.budget import Budget
-from vretrver.coarse import NO_MATCH_BELOW, Item, as_candidates, as_query, coarse_candidates, coarse_ranking
+from vretrver.calibration import Calibration, packaged
+from vretrver.coarse import Item, as_candidates, as_query, coarse_candidates, coarse_ranking
 from vretrver.errors import ImageError, InvalidInput, MissingPath
 from vretrver.messages import Completion, Conversation
 from vretrver.policies import Policy, checked
 from vretrver.protocol import Wire
-from vretrver.reranking import Reranking, Rules, Seat, SecondLook
+from vretrver.reranking import Reranking, Rules, SecondLook
+from vretrver.seats import Seat
 from vretrver.tools import Toolbox, default_toolbox
 from vretrver.trace import Ranking
 from vretrver.types import Query
@@ -35,7 +37,8 @@ class Reranker:
         toolbox: the tools on offer; select_images and crop_image when None.
         max_tool_turns: how often a window's agent may call a tool.
         wire: the policy's dialect of the protocol; the policy's own `wire`, if it has one, when None.
-        no_match_below: a ranking whose best confidence is under this says `no_match`.
+        no_match_below: a ranking whose best confidence is under this says `no_match`; by default what was chosen on
+            validation for a policy's own relevance (`coarse.NO_MATCH_BELOW`) or else for the calibration.
         budget: what one query's ranking may cost. When it ends, windows that were not ranked keep their incoming order
             and the ranking is `partial`.
         prices: of the policy's tokens; they fill `Usage.money`.
@@ -44,8 +47,9 @@ class Reranker:
             ids draw (`shuffle`); the result is `orders.merged` of both looks, and `Ranking.agreement` says how far they
             agree.
         fusion: how much the coarse order counts in the result, 0..1 (`orders.fused`).
-        gate: where the coarse stage gives its first candidate at least this chance (`coarse.coarse_chances`), nobody
+        gate: where the coarse stage gives its first candidate at least this chance (`Calibration.chances`), nobody
             looks: the coarse order stands and `Ranking.skipped` says why. None always looks.
+        calibration: what chances and confidences are read from; the packaged one when None (`vretrver.calibration`).
 
     Raises:
         InvalidInput: max_tool_turns is below 0, second_look is none, fusion or gate is not in 0..1, or the budget
@@ -60,12 +64,13 @@ class Reranker:
         toolbox: Toolbox | None = None,
         max_tool_turns: int = 2,
         wire: Wire | None = None,
-        no_match_below: float = NO_MATCH_BELOW,
+        no_match_below: float | None = None,
         budget: Budget | None = None,
         prices: Prices | None = None,
         second_look: SecondLook | None = None,
         fusion: float = 0.0,
         gate: float | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         if max_tool_turns < 0:
             raise InvalidInput(f"max_tool_turns is {max_tool_turns}; it must be 0 or more")
@@ -82,6 +87,7 @@ class Reranker:
             second_look=second_look,
             fusion=fusion,
             gate=gate,
+            calibration=packaged() if calibration is None else calibration,
         )
         if prices is None and self.rules.budget.money is not None:
             money = self.rules.budget.money
@@ -96,8 +102,9 @@ class Reranker:
 
         Returns:
             A ranking of all candidates. `score` is 1 / rank: it orders and says nothing more. `confidence` is the
-            policy's relevance from the last window that held the candidate, where it gave one, else the coarse
-            stage's. A candidate whose picture cannot be read is ranked without it; `repairs` says so.
+            policy's relevance from the last window that held the candidate, where it gives one, else what the
+            calibration reads from place, coarse scores and the order's steadiness. A candidate whose picture cannot be
+            read is ranked without it; `repairs` says so.
 
         Raises:
             MissingPath, ImageError: a picture of the query cannot be read.

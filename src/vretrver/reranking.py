@@ -7,24 +7,25 @@ calls `advance`; `reranker` does so for many queries at once. Failures are on th
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from vretrver import orders
 from vretrver.budget import Budget
-from vretrver.coarse import NEUTRAL, coarse_chances, coarse_confidences, merged_evidence
+from vretrver.calibration import Calibration, packaged
+from vretrver.coarse import NEUTRAL, NO_MATCH_BELOW, coarse_confidences, merged_evidence
 from vretrver.episode import Episode
-from vretrver.errors import ImageError, InvalidInput, MissingPath
-from vretrver.images import image_size, open_image
+from vretrver.errors import InvalidInput
+from vretrver.images import image_size
 from vretrver.protocol import Wire
+from vretrver.seats import Seat, Sizes, readable_sizes
 from vretrver.tools import Toolbox
 from vretrver.trace import Ranking, Result, StopReason, Trace
-from vretrver.types import Candidate, ImageRef, Query, Window
+from vretrver.types import Candidate, Query, Window
 from vretrver.usage import Prices, Usage
 from vretrver.windows import Order, Planner, Span
 
-Sizes = dict[ImageRef, tuple[int, int]]
 SecondLook = Literal["reverse", "shuffle"]
 
 
@@ -48,12 +49,13 @@ class Rules:
     max_tool_turns: int
     wire: Wire
     policy: str
-    no_match_below: float
     budget: Budget
+    no_match_below: float | None = None
     prices: Prices | None = None
     second_look: SecondLook | None = None
     fusion: float = 0.0
     gate: float | None = None
+    calibration: Calibration = field(default_factory=packaged)
 
     def __post_init__(self) -> None:
         checked_certainty(self.second_look, self.fusion, self.gate)
@@ -63,28 +65,6 @@ class Rules:
         if self.prices is None or usage.tokens is None:
             return usage
         return replace(usage, money=self.prices.of(usage.tokens))
-
-
-class Seat:
-    """One running window: its episode, and the means to start it again without a damaged picture."""
-
-    def __init__(self, window: Window, sizes: Sizes, start: Callable[[Window, Sizes], Episode]) -> None:
-        self._window, self._sizes, self._start = window, sizes, start
-        self.episode = start(window, sizes)
-
-    def leave_out_damaged(self) -> bool:
-        """Decode every candidate's picture; if some fail, start the episode again without them.
-
-        Only when the policy stumbles: a header was readable, so nothing else would have shown it, and decoding each
-        picture beforehand would cost more than most policies do.
-        """
-        images = {candidate.document.image for candidate in self._window.candidates} & self._sizes.keys()
-        damaged = [image for image in images if image is not None and not _decodes(image)]
-        for image in damaged:
-            del self._sizes[image]
-        if damaged:
-            self.episode = self._start(self._window, self._sizes)
-        return bool(damaged)
 
 
 class Reranking:
@@ -100,16 +80,16 @@ class Reranking:
         self.seats: list[Seat] = []
         self.again = False
         """Whether the seats are a second look: the plan has come to its order, and nothing is lost without them."""
-        self._sizes = {image: image_size(image) for image in query.images} | _readable_sizes(candidates)
+        self._sizes = {image: image_size(image) for image in query.images} | readable_sizes(candidates)
         self._spans: list[Span] = []
         self._order: Order = tuple(range(len(candidates)))
         self._rounds = 0
         self._agreement: float | None = None
         self._coarse: Order = tuple(sorted(self._order, key=lambda item: candidates[item].rank))
-        chances = coarse_chances(query, candidates)
-        self._skipped = self._certain(chances)
+        self._chances = rules.calibration.chances(query, candidates)
+        self._skipped = self._certain()
         if self._skipped is None:
-            self._plan = rules.planner([NEUTRAL] * len(candidates) if chances is None else chances)
+            self._plan = rules.planner(self._chances or [NEUTRAL] * len(candidates))
             self._ask(None)
 
     def affordable(self, elapsed: float) -> list[Seat]:
@@ -160,27 +140,28 @@ class Reranking:
             top_k: keep this many results; all when None.
             overhead: seconds beside the policy's.
         """
-        confidences = self._confidences()
-        evidence = merged_evidence(self.traces)
         order = self._order
         if self._rules.fusion:
             order = orders.fused(order, self._coarse, self._rules.fusion)
+        evidence = merged_evidence(self.traces)
         results = tuple(
-            Result(rank, candidate, 1.0 / rank, confidences[at], evidence.get(candidate.document.id, ()))
-            for rank, (at, candidate) in enumerate(((at, self.candidates[at]) for at in order), start=1)
+            Result(rank, candidate, 1.0 / rank, NEUTRAL, evidence.get(candidate.document.id, ()))
+            for rank, candidate in enumerate((self.candidates[item] for item in order), start=1)
         )
-        best = max(confidences, default=0.0)
         usage = sum((trace.usage for trace in self.traces), Usage(rounds=self._rounds, seconds=overhead))
         usage = self._rules.priced(replace(usage, seconds=round(usage.seconds, 4)))  # as a record keeps it
-        no_match = not results or best < self._rules.no_match_below
-        return Ranking(self.query, results[:top_k], no_match, usage, tuple(self.traces), self._skipped, self._agreement)
+        found = Ranking(self.query, results, False, usage, tuple(self.traces), self._skipped, self._agreement)
+        confidences, below = self._confidences(found, order)
+        best = max(confidences, default=0.0)
+        told = (replace(one, confidence=sure) for one, sure in zip(results, confidences, strict=True))
+        return replace(found, results=tuple(told)[:top_k], no_match=not results or best < below)
 
     # -- the plan -----------------------------------------------------------------------------------------------
 
-    def _certain(self, chances: Sequence[float] | None) -> str | None:
+    def _certain(self) -> str | None:
         """Why nobody needs to look, or None."""
         gate = self._rules.gate
-        if gate is None or not chances or (chance := chances[self._coarse[0]]) < gate:
+        if gate is None or not self._chances or (chance := self._chances[self._coarse[0]]) < gate:
             return None
         self._order = self._coarse
         return f"the coarse stage gives its first result a chance of {chance:.3f}; the gate is {gate:g}"
@@ -243,7 +224,18 @@ class Reranking:
 
     # -- how likely each result is ------------------------------------------------------------------------------
 
-    def _confidences(self) -> list[float]:
+    def _confidences(self, ranking: Ranking, order: Order) -> tuple[list[float], float]:
+        """How likely each result answers, in the ranking's order, and under which best of them nothing matches."""
+        calibration, below = self._rules.calibration, self._rules.no_match_below
+        if any(trace.relevance is not None for trace in self.traces):
+            said = self._said()
+            return [said[item] for item in order], NO_MATCH_BELOW if below is None else below
+        below = calibration.no_match_below if below is None else below
+        if self._skipped is not None or len(order) < 2:  # an order of one says nothing
+            return [(self._chances or [NEUTRAL])[item] for item in order], below
+        return calibration.confidences(ranking), below
+
+    def _said(self) -> list[float]:
         """Per candidate in incoming order: the policy's relevance, else what the coarse stage can say.
 
         The last window that held a candidate counts; a second look counts as much as the first.
@@ -255,23 +247,3 @@ class Reranking:
                 before = confidences[place[key]]
                 confidences[place[key]] = relevance if trace.look is None else (before + relevance) / 2
         return confidences
-
-
-def _readable_sizes(candidates: Sequence[Candidate]) -> Sizes:
-    sizes: Sizes = {}
-    for candidate in candidates:
-        image = candidate.document.image
-        if image is not None:
-            try:
-                sizes[image] = image_size(image)
-            except (ImageError, MissingPath):
-                continue  # the episode shows the candidate without it and says so
-    return sizes
-
-
-def _decodes(image: ImageRef) -> bool:
-    try:
-        open_image(image)
-    except (ImageError, MissingPath):
-        return False
-    return True

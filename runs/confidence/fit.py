@@ -1,0 +1,188 @@
+"""Fits the packaged calibration and holds it against topics it was not fitted on.
+
+    python -m runs.confidence.fit --work FOLDER [--dry-run]
+
+Reads topics.jsonl (`topics.py`) and rows.npz (`simulate.py`). Everything is fitted on half 0; what is printed is of
+half 1, and of each collection with weights fitted on the others alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from runs.confidence.simulate import PAIRED, Rows, load
+from runs.confidence.topics import Found, read
+
+import vretrver.calibration as package
+from vretrver.calibration import Calibration
+from vretrver.calibration.logistic import Logistic, fit
+from vretrver.calibration.signals import of_scores
+from vretrver.evaluation.statistics import calibration, interval
+
+DEPTH = 50
+ABSENT_SHARE = 0.2
+"""How much rankings without an answer count: one query in five has none."""
+KINDS = ("text>image", "image>image", "image>text", "image,text>image", "image,text>text")
+
+
+def kind_of(found: Found) -> str:
+    return f"{found.query.modality}>{found.candidates[0].document.modality}"
+
+
+def fitted_coarse(topics: Sequence[Found]) -> Calibration:
+    """Coarse models by kind, by the query's modality, and of everything; every task counts the same."""
+    models: dict[str, Logistic] = {}
+    for kind in sorted({kind_of(topic) for topic in topics if topic.task != "world"}):
+        models[kind] = _coarse([topic for topic in topics if kind_of(topic) == kind and topic.task != "world"])
+    for modality in ("text", "image", "image,text"):
+        models[f"{modality}>*"] = _coarse([topic for topic in topics if topic.query.modality == modality])
+    models["*"] = _coarse(topics)
+    return Calibration(models, Logistic(), 0.0)
+
+
+def _coarse(topics: Sequence[Found]) -> Logistic:
+    tasks = {topic.task for topic in topics}
+    sizes = {task: sum(len(topic.candidates[:DEPTH]) for topic in topics if topic.task == task) for task in tasks}
+    signals = [of_scores(np.array([one.score for one in topic.candidates[:DEPTH]])) for topic in topics]
+    right = np.concatenate([topic.right[:DEPTH] for topic in topics])
+    counts = np.concatenate([np.full(len(topic.candidates[:DEPTH]), 1 / sizes[topic.task]) for topic in topics])
+    return fit({name: np.concatenate([one[name] for one in signals]) for name in signals[0]}, right, counts)
+
+
+def fitted_result(rows: Rows) -> Logistic:
+    """The result model; rankings whose answers were taken out count `ABSENT_SHARE` of the whole."""
+    return fit(rows.signals, rows.right, rows.counts * _shares(rows))
+
+
+def _shares(rows: Rows) -> np.ndarray:
+    absent = rows.absent.astype(bool)
+    there, gone = float((~absent & rows.first).sum()), float((absent & rows.first).sum())
+    return np.where(absent, ABSENT_SHARE / max(1.0, gone), (1 - ABSENT_SHARE) / there)
+
+
+def auc(score: np.ndarray, positive: np.ndarray) -> float:
+    """P(a positive scores higher than a negative), ties half: the area under the ROC curve."""
+    positive = positive.astype(bool)
+    if not positive.any() or positive.all():
+        return float("nan")
+    _values, ranks = np.unique(score, return_inverse=True)
+    counts = np.bincount(ranks)
+    midranks = (np.cumsum(counts) - (counts - 1) / 2)[ranks]
+    n = int(positive.sum())
+    return float((midranks[positive].sum() - n * (n + 1) / 2) / (n * (len(score) - n)))
+
+
+def auc_interval(
+    score: np.ndarray, positive: np.ndarray, group: np.ndarray, resamples: int = 500
+) -> tuple[float, float]:
+    """95 % percentile bootstrap over groups (topics)."""
+    draw = np.random.default_rng(0)
+    names, members = np.unique(group, return_inverse=True)
+    places = [np.flatnonzero(members == at) for at in range(len(names))]
+    found = []
+    for _time in range(resamples):
+        rows = np.concatenate([places[at] for at in draw.integers(0, len(names), len(names))])
+        found.append(auc(score[rows], positive[rows]))
+    low, high = np.nanquantile(found, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def line(name: str, model: Logistic, rows: Rows) -> str:
+    """A line of the table: rank 1 of rankings as they are."""
+    kept = rows.kept(rows.first & ~rows.absent.astype(bool))
+    chance, right = model.chances(kept.signals), kept.right.astype(float)
+    low, high = interval(right - chance)
+    ends = auc_interval(chance, kept.right, kept.topic)
+    ece = calibration(chance, right)["ece"]
+    return (
+        f"| {name} | {len(right)} | {right.mean():.3f} | {chance.mean():.3f} | {low:+.3f} to {high:+.3f} | {ece:.3f} | "
+        f"{auc(chance, kept.right):.3f} ({ends[0]:.3f} to {ends[1]:.3f}) |"
+    )
+
+
+def absence(model: Logistic, rows: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Best confidence per ranking, whether its answers were taken out, and its topic; of agents that ranked both."""
+    rows = rows.kept(rows.turn % PAIRED == 0)
+    firsts = np.flatnonzero(rows.first)
+    chance = model.chances(rows.signals)
+    ends = [*firsts[1:], len(chance)]
+    best = np.array([chance[start:end].max() for start, end in zip(firsts, ends, strict=True)])
+    return best, rows.absent[firsts].astype(bool), rows.topic[firsts]
+
+
+HEAD = "| rank 1 of | rankings | right | confidence | right - confidence | ECE | AUC |\n|---|---|---|---|---|---|---|"
+
+
+def report(model: Logistic, rows: Rows) -> None:
+    print(HEAD)
+    for known in (True, False):
+        told = rows.kept(rows.known.astype(bool) == known)
+        coarse = "coarse chances known" if known else "not known"
+        print(line(f"all, {coarse}", model, told))
+        for task in np.unique(told.task):
+            print(line(f"{task}, {coarse}", model, told.kept(told.task == task)))
+        for low, high in ((0.5, 2), (2, 4), (4, 6)):
+            print(line(f"skill {low}-{high}, {coarse}", model, told.kept((told.skill >= low) & (told.skill < high))))
+        for looks in (1, 2):
+            print(line(f"{looks} look(s), {coarse}", model, told.kept(told.looks == looks)))
+
+
+def report_absence(model: Logistic, rows: Rows) -> None:
+    print("\n| absent answers, by the best confidence | AUC |\n|---|---|")
+    for known in (True, False):
+        for looks in (1, 2):
+            told = rows.kept((rows.known.astype(bool) == known) & (rows.looks == looks))
+            best, absent, topic = absence(model, told)
+            ends = auc_interval(-best, absent, topic)
+            coarse = "coarse chances known" if known else "not known"
+            print(f"| {looks} look(s), {coarse} | {auc(-best, absent):.3f} ({ends[0]:.3f} to {ends[1]:.3f}) |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--dry-run", action="store_true", help="report, but leave weights.json as it is")
+    options = parser.parse_args()
+    topics, rows = read(options.work), load(options.work / "rows.npz")
+    coarse = fitted_coarse([topic for topic in topics if topic.half == 0])
+    fitting, held_out = rows.kept(rows.half == 0), rows.kept(rows.half == 1)
+    model = fitted_result(fitting)
+    print(f"Fitted on half 0, of half 1:\n{model}\n")
+    report(model, held_out)
+    report_absence(model, held_out)
+    print(f"\nFitted on the other collections:\n{HEAD}")
+    of = np.array([task.split("-")[0] for task in rows.task])
+    for collection in np.unique(of):
+        others = fitted_result(rows.kept((of != collection) & (rows.half == 0)))
+        for known in (True, False):
+            told = rows.kept((of == collection) & (rows.known.astype(bool) == known))
+            print(line(f"{collection}, {'coarse chances known' if known else 'not known'}", others, told))
+    below = cut_off(model, fitting, held_out)
+    if not options.dry_run:
+        about = {"command": "python -m runs.confidence.fit --work FOLDER", "topics": len(topics), "agents": "simulated"}
+        made = Calibration(coarse.coarse, model, below, True, about)
+        text = json.dumps(made.to_record(), indent=1) + "\n"
+        (Path(package.__file__).parent / "weights.json").write_text(text, encoding="utf-8")
+
+
+def cut_off(model: Logistic, fitting: Rows, held_out: Rows) -> float:
+    """The highest cut-off under which at most one present answer in twenty of half 0 would be called absent."""
+    best, absent, _topic = absence(model, fitting)
+    below = round(float(np.quantile(best[~absent], 0.05)), 2)
+    print("\n| no_match below | half | said where the answer is there | said where it is not | rank 1 right below it |")
+    print("|---|---|---|---|---|")
+    for half, rows in enumerate((fitting, held_out)):
+        best, absent, _topic = absence(model, rows)
+        chance = model.chances(rows.signals)[rows.first]
+        low = rows.right[rows.first][chance < below]
+        shares = ((best[~absent] < below).mean(), (best[absent] < below).mean(), low.mean())
+        print(f"| {below} | {half} | " + " | ".join(f"{share:.3f}" for share in shares) + " |")
+    return below
+
+
+if __name__ == "__main__":
+    main()
