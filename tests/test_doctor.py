@@ -105,7 +105,7 @@ def test_a_server_that_takes_no_stop_text() -> None:
     with FakeEndpoint(reply=reply) as endpoint:
         report = examined(endpoint)
         assert verdicts(report) == dict.fromkeys(ALL, "ok") | {"stop": "warning"}
-        assert report.checks[2].advice == "pass stop=False" and "no stop strings" in report.checks[2].found
+        assert report.checks[2].advice == "add stop=false" and "no stop strings" in report.checks[2].found
         assert verdicts(examined(endpoint, stop=False)) == dict.fromkeys(ALL, "ok")
 
 
@@ -180,7 +180,7 @@ def test_whether_a_server_keeps_pictures_by_their_identifiers() -> None:
         return check.verdict, check.found, check.advice
 
     keeps = "keeps pictures by their identifiers"
-    assert ids(FakeEndpoint()) == ("ok", f"{keeps}; image_ids=True would send each only once", "")
+    assert ids(FakeEndpoint()) == ("ok", f"{keeps}; image_ids=true would send each only once", "")
     assert ids(FakeEndpoint(), image_ids=True) == ("ok", keeps, "")
     forgets = "keeps no pictures by their identifiers"
     assert ids(FakeEndpoint(keeps_images=False)) == ("ok", forgets, "")

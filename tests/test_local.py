@@ -138,6 +138,9 @@ def test_the_wire_may_be_overridden(folders: dict[str, str], loaded: Loaded) -> 
 def test_options_out_of_range(folders: dict[str, str], options: dict[str, Any], why: str) -> None:
     with pytest.raises(InvalidInput, match=why):
         LocalPolicy.load(folders["qwen2_5_vl"], **options)
+    said = ",".join(f"{name}={value}" for name, value in options.items())
+    with pytest.raises(InvalidInput, match=why):
+        load_policy(f"local:{folders['qwen2_5_vl']},{said}")
 
 
 def test_what_is_no_model_of_this_machine(tmp_path: Path) -> None:

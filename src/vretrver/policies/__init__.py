@@ -58,7 +58,7 @@ def load_policy(name: str | Policy) -> Policy:
     Args:
         name: `evidence`, the embedded agent that needs no MLLM, `cross-encoder:<model name or folder>`,
             `local:<model name or folder>`, a vision-language model of this machine, or `chat:<URL>#<model>`, one
-            behind an OpenAI-compatible server.
+            behind an OpenAI-compatible server. The last two take options behind the name: `,stop=false,retries=2`.
 
     Raises:
         InvalidInput: no such policy, or its model cannot be loaded.

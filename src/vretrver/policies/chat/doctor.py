@@ -104,7 +104,7 @@ def _stop(chat: ChatPolicy) -> tuple[Check, ChatPolicy]:
         return Check("stop", "ok", "takes text alone, and a text to stop at"), chat
     other = chat.without_stop()
     if said.startswith("HTTP") and _refusal(other) is None:
-        return Check("stop", "warning", f"fails when asked to stop at a text: {said}", "pass stop=False"), other
+        return Check("stop", "warning", f"fails when asked to stop at a text: {said}", "add stop=false"), other
     return Check("stop", "failed", said, _what_to_do(said)), chat
 
 

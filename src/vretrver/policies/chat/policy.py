@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import hashlib
 import json
 import os
@@ -26,10 +27,17 @@ from vretrver.policies.chat.response import Answer, read_answer
 from vretrver.policies.chat.retrying import Clock, Limits, Retrier, SystemClock
 from vretrver.policies.chat.transport import Reply, Transport
 from vretrver.policies.chat.usage import ChatUsage, Counter
+from vretrver.policies.options import split_options
 from vretrver.protocol import Wire
 from vretrver.usage import Tokens
 
 MOST_KNOWN = 100_000  # pictures that are taken to be in a server's cache
+
+OPTIONS: Mapping[str, type] = {
+    "boxes": str, "tools": str, "stop": bool, "temperature": float, "max_tokens": int, "cache": str, "image_ids": bool,
+    "quality": int, "allow_insecure": bool,
+}  # fmt: skip
+LIMITS: Mapping[str, type] = {limit.name: type(limit.default) for limit in dataclasses.fields(Limits)}
 
 Settled: TypeAlias = "tuple[str | None, Completion | Exception]"
 
@@ -109,12 +117,19 @@ class ChatPolicy:
 
     @classmethod
     def load(cls, name: str, **options: Any) -> ChatPolicy:
-        """The policy of `URL#MODEL`, with or without `chat:` before it.
+        """The policy of `URL#MODEL`, with or without `chat:` before it, and with options behind it, such as
+        `,tools=native,retries=2`: the class's own of one value each, and those of `Limits`.
 
         Raises:
-            InvalidInput: as the class.
+            InvalidInput: as the class, or an option is unknown or given twice.
         """
-        return cls(*split_name(name.removeprefix("chat:")), **options)
+        plain, named = split_options(name.removeprefix("chat:"), {**OPTIONS, **LIMITS}, ("temperature", "max_tokens"))
+        if twice := sorted(named.keys() & options.keys()):
+            raise InvalidInput(f"the option {twice[0]} stands in the name {name!r} and beside it; give it once")
+        if limits := {option: named.pop(option) for option in LIMITS if option in named}:
+            options["limits"] = replace(options.get("limits") or Limits(), **limits)
+        url, model = split_name(plain)
+        return cls(url, model, **{**named, **options})
 
     @property
     def name(self) -> str:

@@ -76,7 +76,7 @@ def protocol(chat: ChatPolicy) -> Check:
     (completion,) = chat.complete([Conversation(window, render_window(window, gallery, toolbox, 2, chat.wire))])
     parsed = parse(completion.text, toolbox)
     said = one_line(completion.text, 120)
-    advice = "the model was not trained for this protocol: expect windows left in incoming order; try tools='native'"
+    advice = "the model was not trained for this protocol: expect windows left in incoming order; try tools=native"
     if parsed.call is not None:
         refusal = toolbox.run(parsed.call, gallery)
         if refusal.valid:
@@ -128,7 +128,7 @@ def ids(chat: ChatPolicy) -> Check:
     if chat.usage.resent > before:
         found = "keeps no pictures by their identifiers"
         return Check("ids", "warning", found, "leave image_ids off") if chat.image_ids else Check("ids", "ok", found)
-    more = "" if chat.image_ids else "; image_ids=True would send each only once"
+    more = "" if chat.image_ids else "; image_ids=true would send each only once"
     return Check("ids", "ok", f"keeps pictures by their identifiers{more}")
 
 

@@ -12,10 +12,12 @@ A server does that better (`chat:`).
 from __future__ import annotations
 
 import math
+import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 from vretrver.boxes import BoxFamily, box_family, is_released
 from vretrver.errors import InvalidInput, PolicyError
@@ -23,12 +25,18 @@ from vretrver.messages import Completion, Conversation
 from vretrver.policies.local.generation import Generator, is_out_of_memory
 from vretrver.policies.local.loading import Loaded, load
 from vretrver.policies.local.prompts import Prompt, PromptWriter
+from vretrver.policies.options import split_options
 from vretrver.protocol import Wire
 
 __all__ = ["LocalPolicy"]
 
 BATCH = 8
 MAX_NEW_TOKENS = 2048
+
+OPTIONS: Mapping[str, type] = {
+    "adapter": str, "dtype": str, "device": str, "boxes": str, "batch": int, "max_new_tokens": int,
+    "temperature": float, "seed": int,
+}  # fmt: skip
 
 # The families whose convention is published; what is not named here is taken for thousandths, as most models are.
 _BOXES: dict[str, BoxFamily] = {"qwen2_5_vl": "qwen2.5-vl"}
@@ -103,7 +111,7 @@ class LocalPolicy:
 
         Args:
             name: a folder, or the name of a model that is in the Hugging Face cache; a LoRA adapter's folder stands
-                for the adapter on the model that it names.
+                for the adapter on the model that it names. Options may stand behind it: `MODEL,batch=2,dtype=float32`.
             adapter: a LoRA adapter's folder, merged into the weights.
             dtype: `float32`, `bfloat16` or `float16`; `auto` is bfloat16 on a GPU and float32 elsewhere.
             device: as torch names it; a GPU where there is one when None.
@@ -114,6 +122,12 @@ class LocalPolicy:
             MissingExtra: torch or transformers is not installed, or peft where there is an adapter.
             InvalidInput: the model cannot be loaded. And as the class.
         """
+        if not os.path.exists(name):  # unlike a Path's, it takes any text
+            name, named = split_options(name, OPTIONS)
+            if named:
+                given: dict[str, Any] = {"adapter": adapter, "dtype": dtype, "device": device, "boxes": boxes}
+                given |= {"batch": batch, "max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
+                return cls.load(name, **{**given, **named})
         wire = None if boxes is None else replace(Wire(), boxes=box_family(boxes))
         return cls(
             load(name, adapter=adapter, dtype=dtype, device=device),
