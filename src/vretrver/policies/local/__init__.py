@@ -122,7 +122,7 @@ class LocalPolicy:
             MissingExtra: torch or transformers is not installed, or peft where there is an adapter.
             InvalidInput: the model cannot be loaded. And as the class.
         """
-        if not os.path.exists(name):  # unlike a Path's, it takes any text
+        if not os.path.exists(name):  # noqa: PTH110  # a Path refuses some texts
             name, named = split_options(name, OPTIONS)
             if named:
                 given: dict[str, Any] = {"adapter": adapter, "dtype": dtype, "device": device, "boxes": boxes}
