@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT))
 
 from runs.planners import topics  # noqa: E402
 from runs.planners.__main__ import turns  # noqa: E402
-from runs.planners.calibrate import chances  # noqa: E402
+from runs.planners.calibrate import fitted  # noqa: E402
 from runs.planners.measuring import Ranked, difference, row, summary  # noqa: E402
 from runs.planners.ours import Ours  # noqa: E402
 from runs.planners.paper import Paper, padded  # noqa: E402
@@ -25,6 +25,7 @@ from runs.planners.peers import Peer, PeerFault  # noqa: E402
 from runs.planners.table import table, targets  # noqa: E402
 
 from vretrver.testing import FakeEndpoint, Served  # noqa: E402
+from vretrver.types import Document, Query  # noqa: E402
 
 Drain = Callable[[], list[Served]]
 
@@ -58,9 +59,12 @@ def test_a_topic_has_fifty_candidates_and_some_answer() -> None:
 
 def test_the_first_stages_chances_mean_what_they_say() -> None:
     found = [topics.topic(2_000_000 + index) for index in range(200)]
-    expected = sum(sum(chances(one)) for one in found) / sum(len(one.relevant) for one in found)
-    assert 0.8 < expected < 1.25
-    assert chances(found[0], offset=topics.OFFSET + 1) > chances(found[0])
+    documents = [Document(str(number), topics.passage(number)) for number in range(topics.K)]
+    given = [fitted().chances(Query(one.query), topics.candidates(one, documents)) or [] for one in found]
+    assert all(len(chances) == topics.K for chances in given)
+    assert 0.8 < sum(map(sum, given)) / sum(len(one.relevant) for one in found) < 1.25
+    first = [chances[0] for chances in given]
+    assert 0.7 < sum(first) / sum(one.order[0] in one.relevant for one in found) < 1.4
 
 
 def test_the_papers_tokens_by_hand(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from runs.planners.calibrate import fitted
 from runs.planners.measuring import Ranked
 from runs.planners.topics import K, Topic, candidates, caption, numbers, passage
 
@@ -65,7 +66,9 @@ class Ours:
         wire = Wire(boxes="0-1000").showing(patches)
         self._policy = Watched(url, "fake", wire=wire, environment={}, limits=limits)
         self._policy.drain = drain
-        self._reranker = Reranker(self._policy, planner=load_planner(planner), max_tool_turns=tool_turns, **options)
+        self._reranker = Reranker(
+            self._policy, planner=load_planner(planner), max_tool_turns=tool_turns, calibration=fitted(), **options
+        )
 
     def rank(self, topic: Topic) -> Ranked:
         found = candidates(topic, self._documents)

@@ -21,7 +21,6 @@ from vretrver.types import Candidate, Document
 
 K = 50
 COARSE_NOISE = (0.2, 0.5, 0.8, 1.1)  # standard deviation of the first stage's error; topics are easy or hard for it
-SLOPE, OFFSET = 1.25, 6.0  # put its scores where `fusion.confidences` is calibrated; `calibrate`
 RANKER_NOISE = 0.3  # of the ranker's, drawn for each window; a look halves it
 POSITION_BIAS = 0.1  # what the first candidate of a window gains over the last
 LEGIBILITY = 0.1  # error of a picture at 100 patches; falls with the square root of the patches, and is the same in
@@ -36,7 +35,7 @@ class Topic:
 
     Args:
         hidden: relevance by number.
-        coarse: the first stage's score by number, standardised, on the scale on which the product's chances are fitted.
+        coarse: the first stage's score by number, standardised over the candidates.
         relevant: the numbers that answer the query.
     """
 
@@ -56,11 +55,8 @@ class Topic:
 
 
 def candidates(of: Topic, documents: Sequence[Document]) -> list[Candidate]:
-    """The first stage's list as a `Retriever` would give it; `documents` by number."""
-    return [
-        Candidate(documents[number], of.coarse[number], rank, {"vector": of.coarse[number]})
-        for rank, number in enumerate(of.order, start=1)
-    ]
+    """The first stage's list, best first; `documents` by number."""
+    return [Candidate(documents[number], of.coarse[number], rank) for rank, number in enumerate(of.order, start=1)]
 
 
 @lru_cache(maxsize=10_000)
@@ -75,7 +71,7 @@ def topic(index: int) -> Topic:
     noise = chance.choice(COARSE_NOISE)
     found = [value + chance.gauss(0.0, noise) for value in by_number]
     mean, deviation = fmean(found), pstdev(found)
-    coarse = [SLOPE * (score - mean) / deviation + OFFSET for score in found]
+    coarse = [(score - mean) / deviation for score in found]
     relevant = frozenset(number for number in range(K) if places[number] < answers)
     return Topic(index, tuple(by_number), tuple(coarse), relevant)
 
