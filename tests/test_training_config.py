@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pytest
 
 from vretrver.errors import InvalidInput, MissingPath, RecordError
-from vretrver.training.config import from_mapping, read_config, read_resolved, to_mapping, write_resolved
+from vretrver.training.config import claim_folder, from_mapping, read_config, read_resolved, to_mapping, write_resolved
 
 
 @dataclass(frozen=True)
@@ -105,9 +105,19 @@ def test_files_that_hold_no_settings(tmp_path: Path) -> None:
         with pytest.raises(RecordError, match=r"b\.toml"):
             read_config(tmp_path / "b.toml", Stage)
     (tmp_path / "a.toml").write_text(TOML)
-    for override in ("epochs", "=3", "model.x=3"):
+    changed = read_config(tmp_path / "a.toml", Stage, ["tasks.0.size=9"])
+    assert changed.tasks == (Data("world", 9),)
+    for override in ("epochs", "=3", "model.x=3", "tasks.x=3", "tasks.1.size=3", "model.x.y=3"):
         with pytest.raises(InvalidInput, match="cannot set"):
             read_config(tmp_path / "a.toml", Stage, [override])
+
+
+def test_a_folder_belongs_to_its_settings(tmp_path: Path) -> None:
+    claim_folder(tmp_path, Stage("tiny"), ignoring=("device",), digest="a")
+    claim_folder(tmp_path, Stage("tiny", device="cpu"), ignoring=("device",), digest="a")
+    for other, digest, why in ((Stage("tiny", epochs=3), "a", "epochs was 2"), (Stage("tiny"), "b", 'digest was "a"')):
+        with pytest.raises(InvalidInput, match=f"made with other settings: {why}"):
+            claim_folder(tmp_path, other, ignoring=("device",), digest=digest)
 
 
 def test_an_output_folder_says_how_it_was_made(tmp_path: Path) -> None:

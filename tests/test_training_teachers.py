@@ -16,8 +16,9 @@ from vretrver.policies.scripted import ScriptedPolicy
 from vretrver.protocol import parse, render_answer, render_tool_call
 from vretrver.tools import default_toolbox
 from vretrver.training.filtering import Rules, counts
-from vretrver.training.teachers import PolicyTeacher, load_teacher
+from vretrver.training.teachers import PolicyTeacher, Teacher, load_teacher
 from vretrver.training.teachers.evidence import EvidenceTeacher, Translated
+from vretrver.training.teachers.oracle import OracleTeacher
 from vretrver.training.teachers.phrases import BOOKS, Book
 from vretrver.training.trajectories import Attempt, Recipe, Synthesizer, trajectories
 from vretrver.training.truths import World, overlap, shows
@@ -30,7 +31,7 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Task:
 
 
 def told(
-    task: Task, name: str = "oracle", rules: Rules | None = None, seed: int = 0, **options: object
+    task: Task, name: str | Teacher = "oracle", rules: Rules | None = None, seed: int = 0, **options: object
 ) -> list[Attempt]:
     recipe = Recipe(**{"tools": "compare_crops", **options})  # type: ignore[arg-type]
     return Synthesizer(task, load_teacher(name), recipe, rules, seed=seed).attempts(task.topics)
@@ -64,7 +65,7 @@ def test_a_look_covers_the_detail_in_every_family_of_coordinates(task: Task, box
 
 
 def test_nothing_is_named_before_it_was_seen_and_nothing_false(task: Task) -> None:
-    for attempt in told(task, "oracle:narrator"):
+    for attempt in told(task, OracleTeacher("narrator", splits=0)):
         assert attempt.trace
         question = World.of(task).question(attempt.trace.candidates)
         first, last = attempt.trace.turns[0].text, attempt.trace.turns[-1].text
@@ -92,6 +93,13 @@ def test_with_one_crop_a_turn_it_ranks_what_it_could_not_see_before_what_it_rule
         assert attempt.faults == ("ranking",)  # two of four were seen, both wrong
         assert attempt.trace.order == (2, 3, 0, 1)
         assert "(3): not examined." in attempt.trace.turns[-1].text
+
+
+def test_some_looks_are_taken_in_two(task: Task) -> None:
+    for splits, turns in ((0.0, {1}), (1.0, {1, 2})):
+        attempts = told(task, OracleTeacher(splits=splits))
+        assert counts(attempt.faults for attempt in attempts) == {"kept": 20}
+        assert {one.example.tool_turns for one in attempts if one.example} == turns
 
 
 def test_a_second_look_goes_on_where_the_first_one_ended(tmp_path: Path) -> None:

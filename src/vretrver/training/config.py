@@ -54,7 +54,8 @@ def read_config(path: str | os.PathLike[str], kind: type[_T], overrides: Sequenc
 
     Args:
         kind: the dataclass.
-        overrides: `key=value` or `table.key=value`, the value as TOML writes it; what is no TOML value is a text.
+        overrides: `key=value`, `table.key=value` or, in a list of tables, `tables.0.key=value`. The value is written as
+            in TOML; what is no TOML value is a text.
 
     Raises:
         MissingPath: there is no such file.
@@ -124,6 +125,29 @@ def write_resolved(folder: str | os.PathLike[str], settings: Any, **more: Any) -
     return place / CONFIG
 
 
+def claim_folder(folder: str | os.PathLike[str], settings: Any, *, ignoring: Sequence[str] = (), **more: Any) -> None:
+    """Make a folder the place of these settings (`write_resolved`), or see that it is already.
+
+    Args:
+        ignoring: settings that may differ, as they change nothing in the files.
+        more: what else is written, and must be the same too.
+
+    Raises:
+        InvalidInput: it holds what was made with other settings; says which differ. StorageError: the disk refuses.
+    """
+    place = Path(folder)
+    if not (place / CONFIG).is_file():
+        write_resolved(place, settings, **more)
+        return
+    held = read_resolved(place)
+    ours = json.loads(json.dumps({**to_mapping(settings), **more}))
+    theirs = {**held["settings"], **{name: held.get(name) for name in more}}
+    apart = [name for name in ours if name not in ignoring and theirs.get(name) != ours[name]]
+    if apart:
+        said = "; ".join(f"{name} was {json.dumps(theirs.get(name), ensure_ascii=False)[:80]}" for name in apart[:3])
+        raise InvalidInput(f"{place} was made with other settings: {said}; take the same settings or another folder")
+
+
 def read_resolved(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """The content of a folder's `config.json`.
 
@@ -143,14 +167,18 @@ def _set(values: dict[str, Any], override: str) -> None:
     *tables, name = key.strip().split(".")
     if not equals or not name:
         raise InvalidInput(f"cannot set {override!r}; write key=value, such as seed=1")
+    inner: Any = values
     for table in tables:
-        values = values.setdefault(table, {})
-        if not isinstance(values, dict):
-            raise InvalidInput(f"cannot set {override!r}: {table} is no table")
+        if isinstance(inner, list):
+            inner = inner[int(table)] if table.isdigit() and int(table) < len(inner) else None
+        elif isinstance(inner, dict):
+            inner = inner.setdefault(table, {})
+    if not isinstance(inner, dict):
+        raise InvalidInput(f"cannot set {override!r}: {'.'.join(tables)} is no table")
     try:
-        values[name] = tomllib.loads(f"value = {text.strip()}")["value"]
+        inner[name] = tomllib.loads(f"value = {text.strip()}")["value"]
     except tomllib.TOMLDecodeError:
-        values[name] = text.strip()
+        inner[name] = text.strip()
 
 
 def _nearest(key: str, known: list[str]) -> str:

@@ -24,8 +24,8 @@ from vretrver.images import image_size
 from vretrver.policies import Policy
 from vretrver.protocol import Wire
 from vretrver.reranker import Reranker
-from vretrver.tools import load_toolbox
-from vretrver.trace import StopReason, Trace
+from vretrver.tools import Toolbox, load_toolbox
+from vretrver.trace import Ranking, StopReason, Trace
 from vretrver.training.examples import Example, example_of
 from vretrver.training.filtering import Rules
 from vretrver.training.teachers import Teacher
@@ -70,7 +70,11 @@ class Recipe:
             if value is not None and value < least:
                 raise InvalidInput(f"{name} is {value}; it must be at least {least}")
 
-    def wire(self, task: Task, policy: Policy) -> Wire:
+    @property
+    def toolbox(self) -> Toolbox:
+        return load_toolbox(self.tools)
+
+    def wire(self, task: Task, policy: Policy | None = None) -> Wire:
         """The dialect of the student's conversations."""
         wire: Wire = getattr(policy, "wire", None) or Wire()
         boxes: BoxFamily = self.boxes or wire.boxes
@@ -84,16 +88,21 @@ class Attempt:
 
     Args:
         topic: which. candidates: its window, as handed over.
-        trace: what happened; None when it could not be asked.
+        ranking: what the teacher made of it; None when it could not be asked.
         faults: what speaks against it (`filtering.REASONS`), or `unreadable` alone.
         example: what is to be learned; None when it was dropped.
     """
 
     topic: Topic
     candidates: tuple[Candidate, ...] = ()
-    trace: Trace | None = None
+    ranking: Ranking | None = None
     faults: tuple[str, ...] = ()
     example: Example | None = None
+
+    @property
+    def trace(self) -> Trace | None:
+        """What happened in its only window."""
+        return None if self.ranking is None else self.ranking.traces[0]
 
 
 def trajectories(
@@ -138,11 +147,10 @@ class Synthesizer:
         self._recipe, self._rules = recipe or Recipe(), rules or Rules()
         policy = teacher.policy(task, seed)
         self._wire = self._recipe.wire(task, policy)
-        self._toolbox = load_toolbox(self._recipe.tools)
         self._reranker = Reranker(
             policy,
             planner=load_planner(f"onepass:{self._recipe.window}"),
-            toolbox=self._toolbox,
+            toolbox=self._recipe.toolbox,
             max_tool_turns=self._recipe.max_tool_turns,
             wire=self._wire,
         )
@@ -166,12 +174,12 @@ class Synthesizer:
         sound = [topic for topic in topics if _readable(topic)]
         windows = self._windows(sound) if sound else []
         rankings = self._reranker.rerank_many([topic.query for topic in sound], windows)
-        traces = {
-            topic.id: (tuple(window), ranking.traces[0])
+        told = {
+            topic.id: (tuple(window), ranking)
             for topic, window, ranking in zip(sound, windows, rankings, strict=True)
             if ranking.traces
         }
-        return [self._judged(topic, *traces.get(topic.id, ((), None))) for topic in topics]
+        return [self._judged(topic, *told.get(topic.id, ((), None))) for topic in topics]
 
     def _windows(self, topics: Sequence[Topic]) -> list[list[Candidate]]:
         most = self._recipe.window
@@ -186,14 +194,15 @@ class Synthesizer:
         draws = [random.Random(f"{self.seed}:{topic.id}") for topic in topics]  # noqa: S311  # no secret
         return [draw.sample(window, len(window)) for draw, window in zip(draws, windows, strict=True)]
 
-    def _judged(self, topic: Topic, candidates: tuple[Candidate, ...], trace: Trace | None) -> Attempt:
-        if trace is None:
+    def _judged(self, topic: Topic, candidates: tuple[Candidate, ...], ranking: Ranking | None) -> Attempt:
+        if ranking is None:
             return Attempt(topic, candidates, None, ("unreadable",))
+        (trace,) = ranking.traces
         self._watch(trace)
         question = None if self._world is None else self._world.question(trace.candidates)
         faults = self._rules.faults(trace, topic.relevant.keys(), question)
         example = None if faults else self._example(topic, trace)
-        return Attempt(topic, candidates, trace, faults, example)
+        return Attempt(topic, candidates, ranking, faults, example)
 
     def _example(self, topic: Topic, trace: Trace) -> Example:
         facts: dict[str, Any] = {
@@ -207,7 +216,7 @@ class Synthesizer:
             "seed": self.seed,
         }
         turns = self._recipe.max_tool_turns
-        return example_of(trace, self._toolbox, max_tool_turns=turns, boxes=self._wire.boxes, facts=facts)
+        return example_of(trace, self._recipe.toolbox, max_tool_turns=turns, boxes=self._wire.boxes, facts=facts)
 
     def _watch(self, trace: Trace) -> None:
         self._failing = self._failing + 1 if trace.stop is StopReason.POLICY_ERROR else 0

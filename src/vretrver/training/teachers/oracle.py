@@ -34,6 +34,7 @@ from vretrver.world.wording import with_article
 _CALLS = {"one": 1, "two": 2}
 _SELECTS = 0.2  # so often whole pictures are compared where crops could be
 _CROPS = 0.5  # so often a single look is a crop_image where it could be a compare_crops
+_SPLITS = 0.25  # so often what one look could show is taken in two, so that a second turn is learned too
 _MARGIN = 0.12  # the most by which a side of the tag's box is set too far out
 
 
@@ -43,15 +44,16 @@ class OracleTeacher:
     Args:
         style: whose words: `ledger`, `narrator` or `terse` (`teachers.phrases`).
         looks: False answers at once, in the same words, without a look: for a control.
+        splits: how often it takes two looks where one would do, 0..1.
 
     Raises:
         InvalidInput: no such style.
     """
 
-    def __init__(self, style: str = "ledger", looks: bool = True) -> None:
+    def __init__(self, style: str = "ledger", looks: bool = True, splits: float = _SPLITS) -> None:
         if style not in BOOKS:
             raise InvalidInput(f"unknown style {style!r} of the oracle; choose from {', '.join(BOOKS)}")
-        self.style, self.looks = style, looks
+        self.style, self.looks, self.splits = style, looks, splits
 
     @property
     def name(self) -> str:
@@ -63,15 +65,17 @@ class OracleTeacher:
         Raises:
             InvalidInput: the task is not the world's.
         """
-        return OraclePolicy(World.of(task), self.style, seed=seed, looks=self.looks)
+        return OraclePolicy(World.of(task), self.style, seed=seed, looks=self.looks, splits=self.splits)
 
 
 class OraclePolicy:
     """Answers windows of one world. Its boxes are in whatever family the system prompt speaks of."""
 
-    def __init__(self, world: World, style: str = "ledger", *, seed: int = 0, looks: bool = True) -> None:
+    def __init__(
+        self, world: World, style: str = "ledger", *, seed: int = 0, looks: bool = True, splits: float = _SPLITS
+    ) -> None:
         self.name = f"{'oracle' if looks else 'blind'}:{style}"
-        self._world, self._book, self._seed, self._looks = world, BOOKS[style], seed, looks
+        self._world, self._book, self._seed, self._looks, self._splits = world, BOOKS[style], seed, looks, splits
 
     def complete(self, conversations: Sequence[Conversation]) -> list[Completion]:
         """One turn per conversation.
@@ -88,8 +92,11 @@ class OraclePolicy:
         teller = Teller(scene, self._book, dice)
         if not self._looks:
             return render_answer(scene.order(of_truth=True), teller.guess())
-        wanted_looks = [] if scene.settled or not scene.calls_left else scene.needed
-        call, looked_at = _call(scene, wanted_looks, dice) if wanted_looks else (None, [])
+        needed = [] if scene.settled or not scene.calls_left else scene.needed
+        at_once = compare_crops.MOST if scene.offers("compare_crops") else select_images.MOST
+        if 2 < len(needed) <= at_once and scene.calls_left > 1 and dice.random() < self._splits:
+            needed = needed[: 1 if None in needed else len(needed) // 2]
+        call, looked_at = _call(scene, needed, dice) if needed else (None, [])
         think = teller.turn(call, looked_at)
         return render_answer(scene.order(), think) if call is None else render_tool_call(call, think)
 

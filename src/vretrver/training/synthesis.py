@@ -1,0 +1,316 @@
+"""Tasks, teachers and rules to a data folder; a run that is killed goes on where it was, to the same bytes.
+
+    config.json     settings, each task's digest and root, versions
+    sft.jsonl       what was kept, in the released ShareGPT layout; images/ holds its pictures as shown (`sharegpt`)
+    rl/             one parquet a task: every window that holds a right candidate, kept or not (`parquet`); its paths
+                    start at the task's root
+    counts.json     kept and dropped by reason, by task and teacher
+    traces.jsonl    the first trajectories of every kind, for `vretrver view`
+    journal.jsonl   what the run goes on from; may be deleted afterwards
+
+All files for readers are made from the journal, at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from vretrver.datasets import Task, Topic, load_task
+from vretrver.datasets.digest import data_digest
+from vretrver.datasets.missing import missing_pictures, without_missing
+from vretrver.episode import Episode
+from vretrver.errors import ImageError, InvalidInput, MissingPath
+from vretrver.evaluation.folder import made, write_text
+from vretrver.evaluation.journal import Journal
+from vretrver.evaluation.pools import cache_folder
+from vretrver.images import image_size
+from vretrver.trace import Ranking
+from vretrver.training.config import claim_folder
+from vretrver.training.filtering import Rules, counts
+from vretrver.training.parquet import Row, write_rows
+from vretrver.training.sharegpt import ShownPictures, row_of
+from vretrver.training.teachers import Teacher, load_teacher
+from vretrver.training.trajectories import Attempt, Recipe, Synthesizer, first_stage
+from vretrver.types import Candidate, Window
+from vretrver.viewer.trace_file import line_of, replace_file
+
+JOURNAL, EXAMPLES, COUNTS, TRACES, ROWS = "journal.jsonl", "sft.jsonl", "counts.json", "traces.jsonl", "rl"
+Place: TypeAlias = tuple[int, int, int]
+"""Number of the task, of the sample and of the teacher."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One task: what `vretrver eval` takes, and which of its topics.
+
+    Args:
+        dataset, root, task, split, pool, instructions, size, seed, distractors: as `datasets.load_task`.
+        groups: patterns of topic groups, such as `t->i/*`; all when empty.
+        limit: so many topics, evenly spread; None for all.
+        allow_missing: leave out what lacks its picture; else that is an error.
+    """
+
+    dataset: str
+    root: str | None = None
+    task: str | None = None
+    split: str | None = None
+    pool: str | None = None
+    instructions: str | None = None
+    size: int | None = None
+    seed: int | None = None
+    distractors: int | None = None
+    groups: tuple[str, ...] = ()
+    limit: int | None = None
+    allow_missing: bool = False
+
+    def load(self, cache: Path) -> Task:
+        """The task.
+
+        Raises:
+            InvalidInput: there is no such task, or no topic is left.
+            MissingPath: files or pictures are missing.
+        """
+        names = ("task", "split", "pool", "instructions", "size", "seed", "distractors")
+        given = {name: getattr(self, name) for name in names}
+        task = load_task(self.dataset, self.root, work=cache / "datasets" / self.dataset, **given)
+        topics = [one for one in task.topics if not self.groups or any(fnmatchcase(one.group, g) for g in self.groups)]
+        if self.limit is not None and self.limit < len(topics):
+            topics = [topics[at * len(topics) // self.limit] for at in range(self.limit)]
+        if not topics:
+            groups = ", ".join(dict.fromkeys(one.group or "(none)" for one in task.topics)) or "none at all"
+            raise InvalidInput(f"no topic of {task.name} is in the groups {', '.join(self.groups)}; there are {groups}")
+        return self._present(replace(task, topics=tuple(topics)))
+
+    def _present(self, task: Task) -> Task:
+        missing = missing_pictures(task)
+        if missing and not self.allow_missing:
+            raise MissingPath(
+                f"{len(missing)} pictures of {task.name} are missing, such as {', '.join(missing[:3])}; get them, or "
+                "set allow_missing = true"
+            )
+        return without_missing(task, missing) if missing else task
+
+
+@dataclass(frozen=True, slots=True)
+class Synthesis:
+    """What `vretrver train synthesize` does.
+
+    Args:
+        tasks: what is asked.
+        teachers: who answers (`training.teachers`); each tells every topic.
+        samples: how often each teacher tells each topic, every time with another seed.
+        seed: of the first sample.
+        images: how pictures are kept (`sharegpt.ShownPictures`).
+        traces: how many trajectories of each group are kept to be looked at.
+        batch: topics that advance together.
+        cache: for drawn scenes, indexes and words read; the user's cache folder when None.
+        recipe: how teachers are asked. rules: what is kept.
+
+    Raises:
+        InvalidInput: a number is out of range, or there is no task or teacher.
+    """
+
+    tasks: tuple[Source, ...]
+    teachers: tuple[str, ...] = ("oracle:ledger",)
+    samples: int = 1
+    seed: int = 0
+    images: Literal["jpeg", "png"] = "jpeg"
+    traces: int = 1
+    batch: int = 16
+    cache: str | None = None
+    recipe: Recipe = field(default_factory=Recipe)
+    rules: Rules = field(default_factory=Rules)
+
+    def __post_init__(self) -> None:
+        for name, least in (("samples", 1), ("batch", 1), ("traces", 0)):
+            if getattr(self, name) < least:
+                raise InvalidInput(f"{name} is {getattr(self, name)}; it must be at least {least}")
+        if not self.tasks or not self.teachers:
+            raise InvalidInput("name at least one task ([[tasks]] with dataset = ...) and one teacher")
+
+
+def synthesize(settings: Synthesis, folder: str | os.PathLike[str], *, progress: bool = True) -> dict[str, Any]:
+    """Make a data folder, or go on with one.
+
+    Returns:
+        The content of counts.json.
+
+    Raises:
+        InvalidInput: the folder holds the data of other settings, or the settings do not fit the tasks.
+        MissingPath: a task's files or pictures are missing. PolicyError: a teacher fails again and again.
+        StorageError: the disk refuses, or another process writes the folder.
+    """
+    place, cache = made(Path(folder)), cache_folder(settings.cache)
+    tasks = [source.load(cache) for source in settings.tasks]
+    facts = [{"task": task.name, "data": data_digest(task), "root": str(task.root or "")} for task in tasks]
+    claim_folder(place, settings, ignoring=("cache",), data=facts)
+    with Journal(place / JOURNAL) as journal:
+        _Work(settings, place, journal, tasks, cache).run([load_teacher(name) for name in settings.teachers], progress)
+        return _finish(settings, place, journal.records, tasks)
+
+
+class _Work:
+    """Asks what the journal does not have yet."""
+
+    def __init__(self, settings: Synthesis, folder: Path, journal: Journal, tasks: Sequence[Task], cache: Path) -> None:
+        self._settings, self._journal, self._tasks, self._cache = settings, journal, tasks, cache
+        self._pictures = ShownPictures(folder, settings.images)
+        self._done = {(*record["at"], record["topic"]) for record in journal.records}
+        self._shown = Counter(record["kind"] for record in journal.records if "ranking" in record)
+
+    def run(self, teachers: Sequence[Teacher], progress: bool) -> None:
+        from tqdm import tqdm
+
+        settings = self._settings
+        each = settings.samples * len(teachers)
+        total = sum(len(task.topics) for task in self._tasks) * each
+        quiet = None if progress else True
+        with tqdm(total=total, initial=len(self._done), unit="topic", desc="synthesis", disable=quiet) as bar:
+            for at, task in enumerate(self._tasks):
+                if sum(place[0] == at for place in self._done) == len(task.topics) * each:
+                    continue
+                stage = first_stage(task, settings.recipe, self._cache, progress=progress)
+                for sample, (who, teacher) in product(range(settings.samples), enumerate(teachers)):
+                    seed = settings.seed + sample
+                    work = Synthesizer(task, teacher, settings.recipe, settings.rules, seed=seed, stage=stage)
+                    self._block(work, (at, sample, who), teacher.name, bar)
+
+    def _block(self, work: Synthesizer, place: Place, teacher: str, bar: Any) -> None:
+        topics, size = work.task.topics, self._settings.batch
+        for start in range(0, len(topics), size):
+            batch = topics[start : start + size]
+            if all((*place, topic.id) in self._done for topic in batch):
+                continue
+            # The whole batch is asked again, so that its vectors come from the same company as before.
+            records = [
+                self._record(attempt, place, teacher)
+                for attempt in work.attempts(batch)
+                if (*place, attempt.topic.id) not in self._done
+            ]
+            self._journal.append(records)
+            self._journal.records += records
+            bar.update(len(records))
+
+    def _record(self, attempt: Attempt, place: Place, teacher: str) -> dict[str, Any]:
+        """A line of the journal; an example's pictures are on disk before it."""
+        record: dict[str, Any] = {
+            "at": list(place),
+            "teacher": teacher,
+            "topic": attempt.topic.id,
+            "faults": list(attempt.faults),
+            "candidates": [candidate.document.id for candidate in attempt.candidates],
+        }
+        if attempt.example is not None:
+            try:
+                record["row"] = row_of(attempt.example, self._pictures.path)
+                record["tool_turns"] = attempt.example.tool_turns
+            except (ImageError, MissingPath):  # its header could be read, its pixels cannot
+                record["faults"] = ["unreadable"]
+        kind = f"{place[0]} {teacher} {attempt.topic.group} {(record['faults'] or ['kept'])[0]}"
+        if attempt.ranking is not None and self._shown[kind] < self._settings.traces:
+            self._shown[kind] += 1
+            record |= {"kind": kind, "ranking": _timeless(attempt.ranking).to_record()}
+        return record
+
+
+def _timeless(ranking: Ranking) -> Ranking:
+    """Without what the clock says, so that the same work gives the same bytes."""
+    traces = [
+        replace(trace, turns=tuple(replace(turn, seconds=0.0) for turn in trace.turns)) for trace in ranking.traces
+    ]
+    return replace(ranking, traces=tuple(traces), usage=replace(ranking.usage, seconds=0.0))
+
+
+# -- the files for readers ------------------------------------------------------------------------------------------
+
+
+def _finish(
+    settings: Synthesis, folder: Path, records: Sequence[Mapping[str, Any]], tasks: Sequence[Task]
+) -> dict[str, Any]:
+    rows = (json.dumps(record["row"], ensure_ascii=False) + "\n" for record in records if "row" in record)
+    replace_file(folder / EXAMPLES, rows)
+    rankings = (Ranking.from_record(record["ranking"]) for record in records if "ranking" in record)
+    replace_file(folder / TRACES, (line_of(ranking, pictures=False) for ranking in rankings))
+    files = _write_tasks(settings, folder, records, tasks)
+    summary = _summary(records, tasks) | {"rows": files}
+    write_text(folder / COUNTS, json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
+    return summary
+
+
+def _summary(records: Sequence[Mapping[str, Any]], tasks: Sequence[Task]) -> dict[str, Any]:
+    blocks: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for record in records:
+        blocks.setdefault((tasks[record["at"][0]].name, record["teacher"]), []).append(record)
+    rows = [record["row"] for record in records if "row" in record]
+    return {
+        "asked": len(records),
+        "kept": len(rows),
+        "dropped": _reasons(records),
+        "images": len({path for row in rows for path in row["images"]}),
+        "tool_turns": dict(sorted(Counter(record["tool_turns"] for record in records if "row" in record).items())),
+        "parts": [
+            {
+                "task": task,
+                "teacher": teacher,
+                "asked": len(block),
+                "kept": sum("row" in record for record in block),
+                "dropped": _reasons(block),
+            }
+            for (task, teacher), block in blocks.items()
+        ],
+    }
+
+
+def _reasons(records: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """How many were dropped for which reason, each by the first that speaks against it."""
+    unread = sum(record["faults"] == ["unreadable"] for record in records)
+    judged = counts(tuple(record["faults"]) for record in records if record["faults"] != ["unreadable"])
+    return {name: count for name, count in (judged | {"unreadable": unread}).items() if count and name != "kept"}
+
+
+def _write_tasks(
+    settings: Synthesis, folder: Path, records: Sequence[Mapping[str, Any]], tasks: Sequence[Task]
+) -> dict[str, int]:
+    """One parquet a task; how many rows each holds."""
+    made(folder / ROWS)
+    written = {}
+    for at, task in enumerate(tasks):
+        name = f"{ROWS}/{at}-{task.name.replace('/', '-')}-{task.split}.parquet"
+        root = Path(task.root) if task.root is not None else Path("/")
+        written[name] = write_rows(folder / name, _rows(settings, records, task, at), root)
+    return written
+
+
+def _rows(settings: Synthesis, records: Sequence[Mapping[str, Any]], task: Task, at: int) -> Iterator[Row]:
+    """The windows as the first teacher met them."""
+    windows = {record["topic"]: record["candidates"] for record in records if tuple(record["at"]) == (at, 0, 0)}
+    needed = {name for names in windows.values() for name in names}
+    pool = {document.id: document for document in task.pool if document.id in needed}
+    for topic in task.topics:
+        names = windows.get(topic.id, [])
+        relevant = [place for place, name in enumerate(names) if name in topic.relevant]
+        if relevant:
+            candidates = tuple(Candidate(pool[name], 1 / rank, rank) for rank, name in enumerate(names, start=1))
+            yield _row(settings, task, topic, Window(topic.query, candidates), relevant)
+
+
+def _row(settings: Synthesis, task: Task, topic: Topic, window: Window, relevant: Sequence[int]) -> Row:
+    recipe = settings.recipe
+    images = [*topic.query.images, *(one.document.image for one in window.candidates if one.document.image)]
+    sizes = {}
+    for image in images:
+        try:
+            sizes[image] = image_size(image)
+        except (ImageError, MissingPath):
+            continue  # the episode shows the candidate without it
+    episode = Episode(window, sizes, recipe.toolbox, max_tool_turns=recipe.max_tool_turns, wire=recipe.wire(task, None))
+    opening = episode.conversation.messages
+    return Row.of(topic.id, window, relevant, opening, data_source=task.name, ability=topic.group or "retrieval")
