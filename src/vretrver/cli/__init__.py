@@ -54,7 +54,7 @@ def _interrupt(_signal: int, _frame: object) -> NoReturn:
 
 
 def _command(name: str) -> Callable[[Namespace], int]:
-    from vretrver.cli import evaluating, searching
+    from vretrver.cli import evaluating, mcp, searching
 
     commands: dict[str, Callable[[Namespace], int]] = {
         "index": searching.index,
@@ -68,5 +68,6 @@ def _command(name: str) -> Callable[[Namespace], int]:
         "merge": evaluating.merge,
         "report": evaluating.report,
         "compare": evaluating.compare,
+        "mcp": mcp.mcp,
     }
     return commands[name]

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from vretrver import __version__
-from vretrver.cli import evaluation_options, search_options
+from vretrver.cli import evaluation_options, mcp, search_options
 
 _EPILOG = """\
 examples:
@@ -44,4 +44,5 @@ def parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     search_options.add(commands)
     evaluation_options.add(commands)
+    mcp.add(commands)
     return parser, commands.choices

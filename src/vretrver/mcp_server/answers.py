@@ -1,0 +1,126 @@
+"""What the tools answer: structured content by the models below, the same as text, and pictures as image content."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from mcp.types import CallToolResult, ContentBlock, ImageContent, TextContent
+from pydantic import BaseModel, Field
+
+from vretrver.errors import ImageError, MissingPath
+from vretrver.images import image_size
+from vretrver.trace import Ranking, Result
+
+_LINE, _LONG = 300, 2000  # characters of a text in a line of the summary; of one, or of metadata as JSON, in all
+
+
+class Look(BaseModel):
+    """One look of the agent at a result's picture."""
+
+    tool: str
+    box: list[int] | None = Field(description="[x0, y0, x1, y1] in pixels of the original; null for all of it.")
+    note: str
+
+
+class Found(BaseModel):
+    """One result."""
+
+    rank: int
+    id: str
+    confidence: float = Field(description="How likely it answers the query, 0 to 1.")
+    coarse_rank: int = Field(description="Its rank before anybody looked.")
+    text: str | None
+    printed: str | None = Field(description="Words read off the picture.")
+    metadata: dict[str, Any] | None = Field(description="As its owner keeps it; null where it is too long.")
+    size: list[int] | None = Field(description="Width and height of the original picture in pixels.")
+    picture: int | None = Field(description="Which image of this answer shows it, from 0.")
+    evidence: list[Look]
+
+
+class Answer(BaseModel):
+    """A ranking."""
+
+    results: list[Found]
+    no_match: bool = Field(description="True when nothing found is likely to answer.")
+    partial: bool = Field(description="True when the budget ended before every candidate was looked at.")
+    seconds: float
+
+
+class Inspected(BaseModel):
+    """What `inspect` shows."""
+
+    id: str
+    size: list[int] = Field(description="Width and height of the original picture in pixels.")
+    box: list[int] = Field(description="The region shown, [x0, y0, x1, y1] in pixels of the original.")
+    shown: list[int] = Field(description="Width and height of the image in this answer.")
+
+
+def answer_of(ranking: Ranking, pictures: Mapping[str, bytes]) -> CallToolResult:
+    """A ranking as a call's answer.
+
+    Args:
+        pictures: JPEGs by document id, in the order in which they are shown.
+    """
+    places = {name: place for place, name in enumerate(pictures)}
+    found = [_found(result, places.get(result.document.id)) for result in ranking.results]
+    answer = Answer(results=found, no_match=ranking.no_match, partial=ranking.partial, seconds=ranking.usage.seconds)
+    content: list[ContentBlock] = [TextContent(text=_summary(answer))]
+    for name, jpeg in pictures.items():
+        content += [TextContent(text=f"{name}:"), _image(jpeg)]
+    return CallToolResult(content=content, structured_content=answer.model_dump(mode="json"))
+
+
+def inspected(said: Inspected, jpeg: bytes) -> CallToolResult:
+    """A picture as a call's answer."""
+    text = f"{said.id}: {said.box} of {said.size[0]}x{said.size[1]} pixels, shown at {said.shown[0]}x{said.shown[1]}."
+    return CallToolResult(
+        content=[TextContent(text=text), _image(jpeg)], structured_content=said.model_dump(mode="json")
+    )
+
+
+def _image(jpeg: bytes) -> ImageContent:
+    return ImageContent(data=base64.b64encode(jpeg).decode(), mime_type="image/jpeg")
+
+
+def _found(result: Result, picture: int | None) -> Found:
+    document = result.document
+    metadata = dict(document.metadata)
+    try:
+        size = None if document.image is None else list(image_size(document.image))
+    except (ImageError, MissingPath):
+        size = None
+    return Found(
+        rank=result.rank,
+        id=document.id,
+        confidence=round(result.confidence, 4),
+        coarse_rank=result.candidate.rank,
+        text=document.text and document.text[:_LONG],
+        printed=document.printed and document.printed[:_LONG],
+        metadata=metadata if len(json.dumps(metadata)) <= _LONG else None,
+        size=size,
+        picture=picture,
+        evidence=[
+            Look(tool=look.tool, box=None if look.box is None else list(look.box), note=look.note)
+            for look in result.evidence
+        ],
+    )
+
+
+def _summary(answer: Answer) -> str:
+    """The answer for who reads no structured content."""
+    lines = ["Nothing here is likely to match. The nearest:"] if answer.no_match else []
+    if not answer.results:
+        lines = ["Nothing was found."]
+    for one in answer.results:
+        size = "" if one.size is None else f", {one.size[0]}x{one.size[1]} pixels"
+        lines.append(f"{one.rank}. {one.id} (confidence {one.confidence:.0%}{size})")
+        lines += [f"   {' '.join(text.split())[:_LINE]}" for text in (one.text, one.printed) if text]
+        lines += [
+            f"   {look.tool} {look.box or 'whole'}: {' '.join(look.note.split())[:_LINE]}" for look in one.evidence
+        ]
+    if answer.partial:
+        lines.append("The budget ended before every candidate was looked at.")
+    return "\n".join(lines)
