@@ -60,7 +60,9 @@ def test_the_cohere_sdk(server: Served) -> None:
             assert answer.id and answer.meta is not None
         documents = [{"text": text} for text in DOCUMENTS]
         echoed = first.rerank(model="any", query=QUERY, documents=documents, return_documents=True)
-        assert [result.document.text for result in echoed.results] == [DOCUMENTS[at] for at in (1, 2, 0)]
+        assert [result.document and result.document.text for result in echoed.results] == [
+            DOCUMENTS[at] for at in (1, 2, 0)
+        ]
         line.close()
 
 

@@ -98,7 +98,7 @@ def install(app: FastAPI) -> None:
 
     def invalid(_request: Request, fault: Exception) -> JSONResponse:
         assert isinstance(fault, RequestValidationError)
-        return answer(misread(fault.errors()))
+        return answer(misread([error | {"loc": error["loc"][1:]} for error in fault.errors()]))
 
     def http(_request: Request, fault: Exception) -> JSONResponse:
         assert isinstance(fault, HTTPException)
@@ -115,7 +115,7 @@ def install(app: FastAPI) -> None:
 def misread(errors: Any) -> Refused:
     """422 for what a schema refused; names the first fault."""
     first = errors[0]
-    param = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path")) or None
+    param = ".".join(map(str, first["loc"])) or None
     more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
     came = repr(first.get("input"))
     came = came if len(came) <= 80 else came[:77] + "..."

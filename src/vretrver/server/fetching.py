@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import ssl
+import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
 from urllib.parse import urljoin, urlsplit
-
-import urllib3
 
 from vretrver.server.faults import Refused
 
@@ -82,40 +83,34 @@ class Fetch:
         """The body, or where it redirects to."""
         scheme, host, port, target = self._checked(url)
         address = self._address(host, port)
-        left = max(0.1, deadline - time.monotonic())
-        options = {"timeout": urllib3.Timeout(total=left, connect=min(5.0, left)), "maxsize": 1, "retries": False}
-        pool: urllib3.HTTPConnectionPool
-        if scheme == "https":
-            pool = urllib3.HTTPSConnectionPool(address, port, server_hostname=host, assert_hostname=host, **options)  # type: ignore[arg-type]
-        else:
-            pool = urllib3.HTTPConnectionPool(address, port, **options)  # type: ignore[arg-type]
         named = host if port == _PORTS[scheme] else f"{host}:{port}"
         headers = {"Host": named, "User-Agent": "vretrver", "Accept": "image/*", "Accept-Encoding": "identity"}
+        left = max(0.1, deadline - time.monotonic())
         try:
-            with closing(pool):
-                answer = pool.request(
-                    "GET", target, headers=headers, redirect=False, preload_content=False, decode_content=False
-                )
-                try:
-                    return self._body(answer, deadline)
-                finally:
-                    answer.close()
-        except (urllib3.exceptions.HTTPError, OSError) as fault:
+            with closing(socket.create_connection((address, port), timeout=min(5.0, left))) as line, _ended(line, left):
+                connection = HTTPConnection(host, port)
+                connection.sock = line if scheme == "http" else _encrypted(line, host)
+                with closing(connection):
+                    connection.request("GET", target, headers=headers)
+                    return self._body(connection.getresponse())
+        except (HTTPException, OSError) as fault:
+            if time.monotonic() >= deadline:
+                raise _failed(f"it takes longer than {self._seconds:g} s") from None
             raise _failed(f"it cannot be reached ({type(fault).__name__})") from None
 
-    def _body(self, answer: urllib3.BaseHTTPResponse, deadline: float) -> bytes | str:
-        if answer.status in (301, 302, 303, 307, 308) and "location" in answer.headers:
-            return answer.headers["location"]
+    def _body(self, answer: HTTPResponse) -> bytes | str:
+        location = answer.headers.get("Location")
+        if answer.status in (301, 302, 303, 307, 308) and location:
+            return location
         if answer.status != 200:
             raise _failed(f"it answers {answer.status}")
-        data = bytearray()
-        while piece := answer.read(65536):
-            data += piece
-            if len(data) > self._most:
-                raise _failed(f"it is over {self._most} bytes")
-            if time.monotonic() > deadline:
-                raise _failed(f"it takes longer than {self._seconds:g} s")
-        return bytes(data)
+        announced = answer.length
+        data = answer.read(self._most + 1)
+        if announced is not None and len(data) < min(announced, self._most + 1):
+            raise IncompleteRead(data)
+        if len(data) > self._most:
+            raise _failed(f"it is over {self._most} bytes")
+        return data
 
     def _checked(self, url: str) -> tuple[str, str, int, str]:
         """Scheme, host, port and request target of a URL that may be asked."""
@@ -148,6 +143,28 @@ class Fetch:
         if not all(self._public(address) for address in found):
             raise _failed("its host is not on the public internet")
         return found[0]
+
+
+@contextmanager
+def _ended(line: socket.socket, seconds: float) -> Iterator[None]:
+    """Shut a connection down when its time is over: a timeout bounds one silence, and a server may trickle."""
+
+    def end() -> None:
+        with suppress(OSError):
+            socket.socket.shutdown(line, socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _encrypted(line: socket.socket, host: str) -> ssl.SSLSocket:
+    """TLS to the name that was asked for, whatever the address."""
+    return ssl.create_default_context().wrap_socket(line, server_hostname=host)
 
 
 def _failed(why: str) -> Refused:
