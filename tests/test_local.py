@@ -421,7 +421,16 @@ def test_the_tokens_read_and_written_are_counted(loaded: Loaded) -> None:
     read = loaded.processor.tokenizer(
         "<|im_start|>system\nx<|im_end|>\n<|im_start|>user\ny<|im_end|>\n<|im_start|>assistant\n"
     ).input_ids
-    assert completion.tokens == Tokens(len(read), 5)
+    assert completion.tokens == Tokens(len(read), 5, cached=0, image=0)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_tokens_of_pictures_are_counted_apart(folders: dict[str, str], paint: Paint, family: str) -> None:
+    side = 32 if family == "qwen3_vl" else 28
+    small, wide = (View(ImageRef(paint()), columns * side, 2 * side) for columns in (2, 5))
+    policy = LocalPolicy.load(folders[family], max_new_tokens=1)
+    both = policy.complete([talk(("user", "a"), ("user", small)), talk(("user", small), ("user", wide))])
+    assert [one.tokens and one.tokens.image for one in both] == [4, 4 + 10]
 
 
 def test_a_conversation_longer_than_the_model_reads(loaded: Loaded, found: list[Document]) -> None:

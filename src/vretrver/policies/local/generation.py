@@ -57,7 +57,11 @@ class Generator:
                 logits_processor=_processors(_Draw(rows, self._temperature) if self._temperature else None),
             )
         lengths = inputs["attention_mask"].sum(dim=1).tolist()
-        return [self._completion(row[read:].tolist(), length) for row, length in zip(out.cpu(), lengths, strict=True)]
+        pictures = self._writer.picture_tokens(inputs["input_ids"])
+        return [
+            self._completion(row[read:].tolist(), length, shown)
+            for row, length, shown in zip(out.cpu(), lengths, pictures, strict=True)
+        ]
 
     def free(self) -> None:
         """Give memory back after a batch that did not fit."""
@@ -66,12 +70,12 @@ class Generator:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _completion(self, ids: list[int], read: int) -> Completion:
+    def _completion(self, ids: list[int], read: int, shown: int | None) -> Completion:
         at = next((at for at, number in enumerate(ids) if number in self._ends), len(ids))
         text = self._tokenizer.decode(ids[:at], skip_special_tokens=False, clean_up_tokenization_spaces=False)
         said, closed, _after = text.partition(STOP)
         ended = at < len(ids) and not closed  # what follows a closed call is padding
-        return Completion(said + closed, tokens=Tokens(read, at + ended))
+        return Completion(said + closed, tokens=Tokens(read, at + ended, cached=0, image=shown))
 
     def _room(self, read: int) -> int:
         if self._limit is None:

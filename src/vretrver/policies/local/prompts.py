@@ -74,6 +74,12 @@ class PromptWriter:
             reason = " ".join(str(fault).split())[:300]
             raise PolicyError(f"{self._name}: its processor cannot read the conversation ({reason})") from fault
 
+    def picture_tokens(self, ids: Any) -> list[int | None]:
+        """How many of each row's token numbers stand for pictures; None where the model does not say which do."""
+        token = getattr(self.processor, "image_token", None)
+        number = self.control.get(token) if isinstance(token, str) else None
+        return [None if number is None else int((row == number).sum()) for row in ids]
+
     def escaped(self, text: str) -> str:
         """A text in which nothing stands for a control token: their first character gives way to a look-alike."""
         return self._escape.sub(_look_alike, text)
