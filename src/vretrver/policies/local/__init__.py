@@ -144,7 +144,7 @@ class LocalPolicy:
         return self._loaded.digest(f"{self._options} {self.wire}")
 
     def complete(self, conversations: Sequence[Conversation]) -> list[Completion]:
-        """One text per conversation, in order, cut after its own `</tool_call>`. `tokens` counts prompt, pictures and text.
+        """One text per conversation, in order, cut after its own `</tool_call>`. `tokens` are those read and written.
 
         Raises:
             MissingPath, ImageError: a picture cannot be decoded.
