@@ -8,14 +8,15 @@ from pathlib import Path
 import tiny_vlm
 from vretrver.messages import Conversation, Message, TextPart, ToolCall
 from vretrver.policies.scripted import ScriptedPolicy
-from vretrver.protocol import Wire, render_answer, render_tool_call
+from vretrver.protocol import Wire, render_answer, render_tool_call, render_window
 from vretrver.reranker import Reranker
-from vretrver.tools import Toolbox, load_toolbox
+from vretrver.tools import Gallery, Toolbox, load_toolbox
 from vretrver.training.examples import Example, example_of
-from vretrver.types import Document, ImageRef, Query
+from vretrver.types import Candidate, Document, ImageRef, Query, Window
 
 Paint = Callable[..., str]
 COLOURS = ("red", "green", "blue", "orange", "teal", "pink")
+SAID = ("(1) may be it. (2) is green. (3) is blue. (4) is red.", 'Find it. {"target_images": [1, 2]}')
 WIRE = Wire(boxes="qwen2.5-vl", window_pixels=56 * 56)
 
 
@@ -58,11 +59,11 @@ def examples(paint: Paint, count: int = 4) -> list[Example]:
 
 def model(folder: Path, family: tiny_vlm.Family = "qwen2_5_vl", **options: object) -> str:
     """A tiny model whose tokenizer knows the words of such examples."""
-    words = [
-        *tiny_vlm.TEXTS,
-        "(1) may be it. (2) is green. (3) is blue.",
-    ]
-    return tiny_vlm.build(folder, family, texts=words, vocabulary=700, **options)  # type: ignore[arg-type]
+    notes = tuple(Candidate(Document(name, "a note"), 1.0, 1) for name in COLOURS)
+    window = Window(Query("red"), notes[:3])
+    opening = render_window(window, Gallery({}), toolbox(), 2, WIRE)
+    words = [*tiny_vlm.TEXTS, *(message.text for message in opening), *SAID]
+    return tiny_vlm.build(folder, family, texts=words, vocabulary=1500, **options)  # type: ignore[arg-type]
 
 
 def said(example: Example) -> list[str]:

@@ -17,7 +17,8 @@ from vretrver.protocol import render_answer
 from vretrver.reranker import Reranker
 from vretrver.training.filtering import Rules
 from vretrver.training.rejection import Asking, Yield, reject, table
-from vretrver.training.rollouts import Asked, finished, read_rollouts, sample
+from vretrver.training.rollouts import finished, read_rollouts, sample
+from vretrver.training.tasks import Asked
 from vretrver.types import Candidate, Document, Query
 from vretrver.viewer import read_traces
 

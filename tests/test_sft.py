@@ -17,14 +17,11 @@ import pytest
 
 import lessons
 from vretrver.errors import InvalidInput, MissingPath
-from vretrver.policies import load_policy
-from vretrver.reranker import Reranker
 from vretrver.training.checkpoint import Checkpoint, protocol_digest, require_protocol
 from vretrver.training.curves import read_log
 from vretrver.training.examples import Example
 from vretrver.training.sft import PLACE, STEPS, SftConfig, last_whole, train
 from vretrver.training.weights import part_of
-from vretrver.types import Query
 
 pytest.importorskip("trl", reason="the extra [train] is not installed")
 
@@ -34,7 +31,8 @@ TINY = SftConfig(
     gradient_checkpointing=False,
     batch=2,
     micro_batch=2,
-    max_steps=2,
+    max_steps=1,
+    warmup=0.0,
     learning_rate=5e-3,
     log_every=1,
     save_every=0,
@@ -77,7 +75,6 @@ def moved(base: str, folder: Path) -> set[str]:
         ({"tune_vision": True}, {"language", "vision"}),
         ({"tune_projector": True}, {"language", "projector"}),
         ({"tune_vision": True, "tune_projector": True, "lora_rank": 2}, {"language", "vision", "projector"}),
-        ({"lora_rank": 2}, {"language"}),
         ({"precision": "bfloat16", "gradient_checkpointing": True}, {"language"}),
     ],
     ids=str,
@@ -87,7 +84,7 @@ def test_what_is_frozen_stays_to_the_bit(
 ) -> None:
     record = train(replace(TINY, model=base, **options), lessons.examples(paint, 2), tmp_path / "out", progress=False)
     assert moved(base, tmp_path / "out") == parts
-    assert record.facts["steps"] == 2 and record.parent == base
+    assert record.facts["steps"] == 1 and record.parent == base
 
 
 @pytest.mark.parametrize("family", ["qwen3_vl", "qwen2_vl"])
@@ -98,24 +95,17 @@ def test_other_families_train_too(paint: Paint, tmp_path: Path, family: Any) -> 
     assert moved(folder, tmp_path / "out") == {"language", "vision", "projector"}
 
 
-def test_the_folder_is_a_checkpoint_that_has_learnt(base: str, paint: Paint, tmp_path: Path) -> None:
-    """Sixty steps on four transcripts: the model says them by heart, through `local:FOLDER` and the reranker."""
+def test_a_finished_folder(base: str, paint: Paint, tmp_path: Path) -> None:
     found = lessons.examples(paint, 3)
-    config = replace(TINY, model=base, max_steps=70, batch=3, micro_batch=3, log_every=10, learning_rate=8e-3)
+    config = replace(TINY, model=base, max_steps=2, validate_every=1)
     out = tmp_path / "out"
     record = train(config, found, out, validation=found[:1], progress=False)
     log = read_log(out / PLACE)
-    assert [line["step"] for line in log] == [10, 20, 30, 40, 50, 60, 70]
-    assert log[-1]["loss"] < 0.1 < 3 < log[0]["loss"] and log[-1]["token_accuracy"] > 0.98
-    policy = load_policy(f"local:{out}")
-    ranking = Reranker(policy, toolbox=lessons.toolbox(), wire=lessons.WIRE).rerank(
-        Query("red"), lessons.documents(paint)
-    )
-    assert [turn.text for turn in ranking.traces[0].turns] == lessons.said(found[0])
-    # What else the folder holds
+    assert [line["step"] for line in log if "loss" in line] == [1, 2]
+    assert all(line["validation_loss"] > 1 for line in log if "loss" not in line) and len(log) == 4
     assert record == Checkpoint.read(out) == require_protocol(out, found[0].prompt_hash)
     assert record.protocol == protocol_digest() and record.versions["trl"]
-    assert json.loads((out / PLACE / "config.json").read_text())["settings"]["learning_rate"] == 8e-3
+    assert json.loads((out / PLACE / "config.json").read_text())["settings"]["learning_rate"] == 5e-3
     assert (out / PLACE / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert list((out / PLACE / "tensorboard").glob("events.*")) and not (out / PLACE / STEPS).exists()
     assert {path.name for path in out.glob("*.bin")} == set()  # no pickles in what people pass on
@@ -123,9 +113,9 @@ def test_the_folder_is_a_checkpoint_that_has_learnt(base: str, paint: Paint, tmp
     weights = (out / "model.safetensors").stat().st_mtime_ns
     assert train(config, found, out, progress=False) == record
     assert (out / "model.safetensors").stat().st_mtime_ns == weights
-    with pytest.raises(InvalidInput, match=r"holds another training: learning_rate was 0.008; give this one a folder"):
+    with pytest.raises(InvalidInput, match=r"made with other settings: learning_rate was 0.005; take the same"):
         train(replace(config, learning_rate=1e-3), found, out, progress=False)
-    with pytest.raises(InvalidInput, match="the examples were others"):
+    with pytest.raises(InvalidInput, match="made with other settings: data was"):
         train(config, found[:2], out, progress=False)
 
 
@@ -267,7 +257,7 @@ def test_memory_that_runs_out_says_which_setting_to_change(base: str, paint: Pai
 
     found = lessons.examples(paint, 2)
     before = resource.getrlimit(resource.RLIMIT_AS)
-    config = replace(TINY, model=base, batch=512, micro_batch=512)
+    config = replace(TINY, model=base, batch=64, micro_batch=64)
 
     def tight() -> Any:
         from transformers import TrainerCallback
@@ -275,17 +265,17 @@ def test_memory_that_runs_out_says_which_setting_to_change(base: str, paint: Pai
         class Tight(TrainerCallback):  # type: ignore[misc]
             def on_train_begin(self, *_given: Any, **_more: Any) -> None:
                 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-                resource.setrlimit(resource.RLIMIT_AS, (used + 2**26, before[1]))
+                resource.setrlimit(resource.RLIMIT_AS, (used + 2**25, before[1]))
 
         return Tight()
 
     try:
         with pytest.raises(InvalidInput) as caught:
-            train(config, found * 256, tmp_path / "out", callbacks=[tight()], progress=False)
+            train(config, found * 32, tmp_path / "out", callbacks=[tight()], progress=False)
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
     said = str(caught.value)
-    assert "memory ran out with 512 examples of up to" in said and "in this order, try micro_batch = 256" in said
+    assert "memory ran out with 64 examples of up to" in said and "in this order, try micro_batch = 32" in said
     assert said.index("micro_batch") < said.index("gradient_checkpointing") < said.index("lora_rank")
 
 

@@ -13,19 +13,14 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
-from vretrver.datasets import Topic
 from vretrver.errors import InvalidInput, PolicyError
 from vretrver.evaluation.folder import made
 from vretrver.evaluation.journal import Journal, read_journal
 from vretrver.reranker import Reranker
 from vretrver.trace import Ranking, StopReason
-from vretrver.types import Candidate
+from vretrver.training.tasks import Asked
 from vretrver.viewer.trace_file import line_of, records_of
-
-Asked: TypeAlias = tuple[Topic, Sequence[Candidate]]
-"""A query with its id, and the candidates that it ranks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ evidence that it was shown, and a query keeps a few of its rollouts at most (`re
 
 from __future__ import annotations
 
-import json
+import gc
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -15,67 +15,44 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from vretrver.datasets import Task, Topic, load_task
-from vretrver.errors import ImageError, InvalidInput, MissingPath
-from vretrver.evaluation.folder import made, read_json, write_json
+from vretrver.datasets import Task
+from vretrver.errors import InvalidInput
+from vretrver.evaluation.folder import made, write_json
 from vretrver.evaluation.pools import cache_folder
-from vretrver.images import image_size
 from vretrver.policies.local import LocalPolicy
 from vretrver.policies.local.loading import Loaded, load
+from vretrver.protocol import Wire
 from vretrver.reranker import Reranker
-from vretrver.tools import load_toolbox
 from vretrver.training.checkpoint import RECORD, Checkpoint, prompt_hash_of, require_protocol
-from vretrver.training.config import CONFIG, to_mapping
+from vretrver.training.config import claim_folder
 from vretrver.training.examples import Example
 from vretrver.training.filtering import Rules
-from vretrver.training.rejection import Asking, reject, table
-from vretrver.training.rollouts import Asked, read_rollouts, sample
-from vretrver.training.sft import SftConfig, train
-from vretrver.training.trainer import require_libraries
-from vretrver.training.trajectories import Recipe, first_stage
+from vretrver.training.rejection import Asking, Yield, reject, table
+from vretrver.training.rollouts import read_rollouts, sample
+from vretrver.training.sft import FREE, PLACE, SftConfig, train
+from vretrver.training.synthesis import Source
+from vretrver.training.tasks import asked, load_source
+from vretrver.training.trainer import quiet_libraries, require_libraries
+from vretrver.training.trajectories import Recipe
 from vretrver.training.truths import World
 from vretrver.windows import load_planner
 
-ROLLOUTS = "rollouts"  # in the checkpoint's folder: traces by rollout
+ROLLOUTS = "rollouts"  # in the checkpoint's folder: a folder of traces for each task
 YIELDS = "yields.json"  # in it
 
 
 @dataclass(frozen=True, slots=True)
-class TaskConfig:
-    """Which queries are asked; as `datasets.load_task` takes them. Never a test split.
-
-    Args:
-        dataset, root, task, split: of them.
-        size, seed, distractors: for the small-detail world.
-    """
-
-    dataset: str = "world"
-    root: str | None = None
-    task: str | None = None
-    split: str = "train"
-    size: int | None = None
-    seed: int | None = None
-    distractors: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.split == "test":
-            raise InvalidInput("the split is 'test'; nothing is trained on a test split, take train or wide")
-
-    def load(self, cache: Path | None = None) -> Task:
-        """The task; errors as `load_task`."""
-        given = {name: value for name, value in asdict(self).items() if name != "dataset" and value is not None}
-        return load_task(self.dataset, given.pop("root", None), work=cache_folder(cache) / "datasets", **given)
-
-
-@dataclass(frozen=True, slots=True)
 class Sampling:
-    """How a checkpoint is sampled.
+    """How a checkpoint is sampled; the cap is the most rollouts of a query that are kept.
 
     Args:
-        rollouts: a query. cap: of them that are kept at most.
-        temperature, max_new_tokens: of each generation. seed: of the first rollout; the next has the next.
-        batch: conversations in one generation. at_once: episodes that advance together.
+        rollouts: a query. temperature, max_new_tokens: of each generation.
+        seed: of a query's first rollout; the next has the next.
         shuffle: another order of the candidates for each rollout.
+        batch: conversations in one generation. at_once: episodes that advance together.
+
+    Raises:
+        InvalidInput: a number is out of range.
     """
 
     rollouts: int = 8
@@ -83,97 +60,151 @@ class Sampling:
     temperature: float = 1.0
     max_new_tokens: int = 1024
     seed: int = 0
+    shuffle: bool = False
     batch: int = 16
     at_once: int = 64
-    shuffle: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("rollouts", "cap", "max_new_tokens", "batch", "at_once"):
+            if getattr(self, name) < 1:
+                raise InvalidInput(f"sampling: {name} is {getattr(self, name)}; it must be 1 or more")
+        if not self.temperature > 0:
+            raise InvalidInput(f"sampling: temperature is {self.temperature}; it must be above 0, or all are the same")
 
 
 @dataclass(frozen=True, slots=True)
 class RsftConfig:
-    """Settings of one stage II; `train.model` is the checkpoint it starts from and is not set here."""
+    """Settings of one stage II.
 
-    task: TaskConfig = field(default_factory=TaskConfig)
+    Args:
+        tasks: what is asked. recipe: how, as at serving.
+        sampling: how often. rules: what is kept.
+        train: the fine-tuning; its model is the checkpoint that is given, its data what was kept.
+        cache: for drawn scenes, indexes and words read; the user's cache folder when None.
+    """
+
+    tasks: tuple[Source, ...]
     recipe: Recipe = field(default_factory=Recipe)
     sampling: Sampling = field(default_factory=Sampling)
     rules: Rules = field(default_factory=Rules)
     train: SftConfig = field(default_factory=SftConfig)
+    cache: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Asks:
+    """What the rollouts are made of: free to change later are only the cap, the rules and the training."""
+
+    task: Source
+    recipe: Recipe
+    sampling: Sampling
 
 
 def rsft(
-    config: RsftConfig,
-    parent: Path,
-    folder: Path,
-    *,
-    callbacks: Sequence[Any] = (),
-    cache: Path | None = None,
-    progress: bool = True,
+    config: RsftConfig, parent: Path, folder: Path, *, callbacks: Sequence[Any] = (), progress: bool = True
 ) -> Checkpoint:
     """Sample, keep and train, or go on; every process of `accelerate launch` calls this alike.
 
     Args:
         parent: a finished checkpoint of this vretrver's protocol.
         folder: where rollouts, yields and the model go.
-        cache: where the task's pictures and indexes are kept; the user's cache folder when None.
+        callbacks, progress: as `sft.train`.
 
     Returns:
-        The record of the finished folder; its facts hold the yields.
+        The record of the finished folder.
 
     Raises:
         MissingPath: the parent is no finished checkpoint.
-        InvalidInput: it learnt another protocol or prompt, the folder holds another run, or no rollout was fit.
+        InvalidInput: it learnt another protocol or prompt, the folder holds another run, a task is a test split, or no
+            rollout was fit.
         PolicyError: the checkpoint cannot be sampled. And as `sft.train`.
     """
     require_libraries()
     if (folder / RECORD).is_file():
+        claim_folder(folder / PLACE, replace(config.train, model=str(parent)), ignoring=FREE)
         return Checkpoint.read(folder)
-    state = _processes()
-    task = config.task.load(cache)
-    agents = _Agents(parent, config, task, device=str(state.device))
-    require_protocol(parent, agents.prompt_hash)
-    place = made(folder / ROLLOUTS)
-    _claim(place, config, agents.digest, main=state.is_main_process)
-    sampling = config.sampling
-    sample(
-        agents,
-        _asked(task, config.recipe, cache, progress=progress and state.is_main_process),
-        place,
-        sampling.rollouts,
-        at_once=sampling.at_once,
-        shuffle=sampling.seed if sampling.shuffle else None,
-        part=(state.process_index, state.num_processes),
-        progress=progress,
-    )
-    state.wait_for_everyone()
-    examples = _kept(config, task, place, agents.asking, say=progress and state.is_main_process)
+    with quiet_libraries():
+        examples = _sampled(config, parent, folder, progress=progress)
+    settings, cache = replace(config.train, model=str(parent)), cache_folder(config.cache)
+    return train(settings, examples, folder, stage="rsft", callbacks=callbacks, cache=cache, progress=progress)
+
+
+def _sampled(config: RsftConfig, parent: Path, folder: Path, *, progress: bool) -> list[Example]:
+    """The examples that rollouts of the parent came to; its memory is given back."""
+    state, cache = _processes(), cache_folder(config.cache)
+    say = progress and state.is_main_process
+    agents = _Agents(parent, config, str(state.device))
+    examples: list[Example] = []
+    yields: dict[str, Yield] = {}
+    for at, source in enumerate(config.tasks):
+        task = load_source(source, cache)
+        require_protocol(parent, agents.of(task).prompt_hash)
+        place = made(folder / ROLLOUTS / str(at))
+        _claim(place, source, config, agents.digest)
+        sample(
+            agents.of(task),
+            asked(task, config.recipe, cache, progress=say),
+            place,
+            config.sampling.rollouts,
+            at_once=config.sampling.at_once,
+            shuffle=config.sampling.seed if config.sampling.shuffle else None,
+            part=(state.process_index, state.num_processes),
+            progress=progress,
+        )
+        state.wait_for_everyone()
+        kept, found = _kept(config, task, place, agents.of(task).asking)
+        examples += kept
+        yields |= {f"{task.name} {group}": one for group, one in found.items()}
+    _tell(folder / ROLLOUTS, yields, write=state.is_main_process, say=say)
+    if not examples:
+        raise InvalidInput(
+            f"no rollout was fit to be learned from; {folder / ROLLOUTS / YIELDS} counts what was wrong: train the "
+            "checkpoint longer, ask easier queries, or sample more rollouts"
+        )
     agents.forget()
-    settings = replace(config.train, model=str(parent))
-    return train(settings, examples, folder, stage="rsft", callbacks=callbacks, progress=progress)
+    return examples
 
 
 class _Agents:
-    """The checkpoint as a sampling agent: a reranker for each rollout with a seed of its own, weights loaded once."""
+    """The checkpoint as a sampling agent, its weights loaded once."""
 
-    def __init__(self, parent: Path, config: RsftConfig, task: Task, device: str) -> None:
-        self._loaded: Loaded | None = load(str(parent), device=device)
-        self._sampling, self._recipe = config.sampling, config.recipe
-        self._toolbox = load_toolbox(config.recipe.tools)
-        self._wire = config.recipe.wire(task, self._policy(0))
-        self.prompt_hash = prompt_hash_of(self._toolbox, config.recipe.max_tool_turns, self._wire)
-        self.asking = Asking(self._toolbox, config.recipe.max_tool_turns, self._wire.boxes)
+    def __init__(self, parent: Path, config: RsftConfig, device: str) -> None:
+        self._config, self._loaded = config, load(str(parent), device=device)
         self.digest = self._loaded.digest("")
+
+    def of(self, task: Task) -> _Agent:
+        return _Agent(self._loaded, self._config, task)
+
+    def forget(self) -> None:
+        """Give the memory back before the training."""
+        import torch
+
+        self._loaded.model.to("meta")
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+class _Agent:
+    """The checkpoint on one task: a reranker for each rollout, with a seed of its own."""
+
+    def __init__(self, loaded: Loaded, config: RsftConfig, task: Task) -> None:
+        self._loaded, self._config = loaded, config
+        self._wire: Wire = config.recipe.wire(task, self._policy(0))
+        self.asking = Asking(config.recipe.toolbox, config.recipe.max_tool_turns, self._wire.boxes)
+        self.prompt_hash = prompt_hash_of(self.asking.toolbox, self.asking.max_tool_turns, self._wire)
 
     def __call__(self, number: int) -> Reranker:
         return Reranker(
             self._policy(number),
-            planner=load_planner(f"onepass:{self._recipe.window}"),
-            toolbox=self._toolbox,
-            max_tool_turns=self._recipe.max_tool_turns,
+            planner=load_planner(f"onepass:{self._config.recipe.window}"),
+            toolbox=self.asking.toolbox,
+            max_tool_turns=self.asking.max_tool_turns,
             wire=self._wire,
         )
 
     def _policy(self, number: int) -> LocalPolicy:
-        assert self._loaded is not None, "the agents were given up"
-        sampling = self._sampling
+        sampling = self._config.sampling
         return LocalPolicy(
             self._loaded,
             batch=sampling.batch,
@@ -181,17 +212,6 @@ class _Agents:
             temperature=sampling.temperature,
             seed=sampling.seed + number,
         )
-
-    def forget(self) -> None:
-        """Give the memory back before the training."""
-        import gc
-
-        import torch
-
-        self._loaded = None
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
 
 
 def _processes() -> Any:
@@ -203,25 +223,15 @@ def _processes() -> Any:
     return PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(hours=12))
 
 
-def _asked(task: Task, recipe: Recipe, cache: Path | None, *, progress: bool) -> list[Asked]:
-    """Every query with its candidates; a query whose picture cannot be read is left out."""
-    stage = first_stage(task, recipe, cache, progress=progress)
-    topics = [topic for topic in task.topics if _readable(topic)]
-    more = max((len(topic.excluded) for topic in topics), default=0)
-    asked: list[Asked] = []
-    for topic, found in zip(topics, stage.search(topics, recipe.window + more), strict=True):
-        asked.append((topic, [one for one in found if one.document.id not in topic.excluded][: recipe.window]))
-    return asked
+def _claim(place: Path, source: Source, config: RsftConfig, digest: str) -> None:
+    """Refuse a folder whose rollouts are another checkpoint's, or were asked otherwise."""
+    free = replace(config.sampling, rollouts=1, cap=1, batch=1, at_once=1)  # these change no rollout
+    claim_folder(place, _Asks(source, config.recipe, free), checkpoint=digest)
 
 
-def _kept(config: RsftConfig, task: Task, place: Path, asking: Asking, *, say: bool) -> list[Example]:
-    """The examples that are fit; the first process writes the yields down and says them.
-
-    Raises:
-        InvalidInput: there are none.
-    """
+def _kept(config: RsftConfig, task: Task, place: Path, asking: Asking) -> tuple[list[Example], dict[str, Yield]]:
     world = World.of(task) if task.name == "world" and config.rules.evidence else None
-    examples, yields = reject(
+    return reject(
         read_rollouts(place),
         {topic.id: topic for topic in task.topics},
         asking,
@@ -231,41 +241,10 @@ def _kept(config: RsftConfig, task: Task, place: Path, asking: Asking, *, say: b
         seed=config.sampling.seed,
         facts={"task": task.name, "split": task.split},
     )
-    if say:
+
+
+def _tell(place: Path, yields: dict[str, Yield], *, write: bool, say: bool) -> None:
+    if write:
         write_json(place / YIELDS, {group: asdict(one) for group, one in yields.items()})
+    if say:
         sys.stderr.write(table(yields) + "\n")
-    if not examples:
-        raise InvalidInput(
-            f"no rollout was fit to be learned from; {place / YIELDS} says what was wrong: train the checkpoint "
-            "longer, ask easier queries, or sample more rollouts"
-        )
-    return examples
-
-
-def _claim(place: Path, config: RsftConfig, digest: str, *, main: bool) -> None:
-    """Refuse a folder whose rollouts are another checkpoint's or were asked otherwise."""
-    asked = {
-        "task": to_mapping(config.task),
-        "recipe": to_mapping(config.recipe),
-        "sampling": to_mapping(config.sampling),
-    }
-    ours = json.loads(json.dumps({**asked, "checkpoint": digest}))
-    for free in ("cap", "batch", "at_once", "rollouts"):
-        del ours["sampling"][free]
-    if (place / CONFIG).is_file():
-        held = read_json(place / CONFIG)
-        if apart := [name for name in ours if held.get(name) != ours[name]]:
-            raise InvalidInput(
-                f"{place} holds rollouts of another {' and '.join(apart)}; give these a folder of their own"
-            )
-    elif main:
-        write_json(place / CONFIG, ours)
-
-
-def _readable(topic: Topic) -> bool:
-    try:
-        for image in topic.query.images:
-            image_size(image)
-    except (ImageError, MissingPath):
-        return False
-    return True

@@ -11,28 +11,30 @@ A training that was cut off, by kill -9 too, goes on from its last whole checkpo
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vretrver.errors import InvalidInput, StorageError
 from vretrver.evaluation.folder import made
+from vretrver.evaluation.pools import cache_folder
 from vretrver.policies.local.loading import load
 from vretrver.policies.local.prompts import PromptWriter
 from vretrver.training.checkpoint import RECORD, Checkpoint, protocol_digest
-from vretrver.training.config import CONFIG, read_resolved, to_mapping, versions, write_resolved
+from vretrver.training.config import claim_folder, versions
 from vretrver.training.examples import Example
 from vretrver.training.progress import watcher
 from vretrver.training.rows import Collator, RowMaker, Rows, make_rows
-from vretrver.training.trainer import arguments_of, make_trainer, quiet_libraries, require_libraries
+from vretrver.training.samples import PAGES, SampleConfig, Sampler, sampling_callback
+from vretrver.training.trainer import arguments_of, make_trainer, quiet_libraries, require_libraries, whole_here
 from vretrver.training.weights import choose_trained, is_whole, memory_advice, save_model
 
 PLACE = "training"  # beside the model's files: settings, log, curves, samples
+FREE = ("workers", "samples", "save_every")  # settings that change nothing of what is learnt
 STEPS = "steps"  # in it, checkpoints to go on from, until the training is done
 
 
@@ -58,6 +60,7 @@ class SftConfig:
         log_every, save_every, validate_every: steps; 0 never saves to go on from, never validates.
         decode: open every picture before the training, so that damaged ones are counted and not met on the way.
         attention: as transformers names it (`sdpa`, `eager`, `flash_attention_2`).
+        samples: held-out queries that the model answers while it trains.
     """
 
     model: str = ""
@@ -86,6 +89,7 @@ class SftConfig:
     validate_every: int = 0
     decode: bool = True
     attention: str = "sdpa"
+    samples: SampleConfig = field(default_factory=SampleConfig)
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
@@ -113,6 +117,7 @@ def train(
     validation: Sequence[Example] = (),
     stage: str = "sft",
     callbacks: Sequence[Any] = (),
+    cache: Path | None = None,
     progress: bool = True,
 ) -> Checkpoint:
     """Train, or go on; under `accelerate launch` every process calls this with the same arguments.
@@ -122,6 +127,7 @@ def train(
         validation: examples whose loss is measured every `validate_every` steps.
         stage: the record's.
         callbacks: further `transformers.TrainerCallback`s.
+        cache: where pictures of sampled tasks are kept; the user's cache folder when None.
         progress: draw progress on stderr.
 
     Returns:
@@ -134,12 +140,19 @@ def train(
         ImageError, MissingPath: a damaged picture was met (with `decode` off). StorageError: the disk refuses.
     """
     require_libraries()
-    claim(folder, config, examples)
+    claim_folder(made(folder / PLACE), config, ignoring=FREE, data=digest_of(examples))
     if (folder / RECORD).is_file():
         return Checkpoint.read(folder)
     with quiet_libraries():
         return _trained(
-            config, examples, folder, validation=validation, stage=stage, callbacks=callbacks, progress=progress
+            config,
+            examples,
+            folder,
+            validation=validation,
+            stage=stage,
+            callbacks=callbacks,
+            cache=cache,
+            progress=progress,
         )
 
 
@@ -151,18 +164,22 @@ def _trained(
     validation: Sequence[Example],
     stage: str,
     callbacks: Sequence[Any],
+    cache: Path | None,
     progress: bool,
 ) -> Checkpoint:
     arguments = arguments_of(config, folder / PLACE / STEPS)  # before the model: DeepSpeed and FSDP listen to it
     main = arguments.process_index == 0
-    if main:
-        write_resolved(made(folder / PLACE), config, data=digest_of(examples))
     loaded = _model(config)
     maker = RowMaker(PromptWriter(loaded.processor, loaded.name), loaded.name)
     rows = _rows(examples, maker, config, progress and main)
     held_out = _rows(validation, maker, config, False).rows if validation else ()
     data = Collator(rows.rows + held_out, maker)
-    watching = (watcher(folder / PLACE, rows, progress), *callbacks)
+    watching = [watcher(folder / PLACE, rows, progress), *callbacks]
+    if config.samples.every and main and whole_here():
+        sampler = Sampler(
+            config.samples, folder / PLACE / PAGES, loaded.processor, loaded.model_type, cache_folder(cache)
+        )
+        watching.append(sampling_callback(sampler, config.samples.every, watching[0].record))
     trainer = make_trainer(arguments, config, loaded, data, held_out=len(held_out), callbacks=watching)
     try:
         trainer.train(resume_from_checkpoint=last_whole(folder))
@@ -197,25 +214,6 @@ def last_whole(folder: Path) -> str | None:
         key=lambda path: int(path.name.rpartition("-")[2]),
     )
     return str(found[-1]) if found else None
-
-
-def claim(folder: Path, config: SftConfig, examples: Sequence[Example]) -> None:
-    """Refuse a folder that holds another training.
-
-    Raises:
-        InvalidInput: its settings or its data differ; says which.
-    """
-    if not (folder / PLACE / CONFIG).is_file():
-        return
-    held = read_resolved(folder / PLACE)
-    ours = json.loads(json.dumps(to_mapping(config)))
-    apart = [f"{name} was {held['settings'].get(name)!r}" for name in ours if held["settings"].get(name) != ours[name]]
-    if held.get("data") != digest_of(examples):
-        apart.append("the examples were others")
-    if apart:
-        raise InvalidInput(
-            f"{folder} holds another training: {'; '.join(apart[:4])}; give this one a folder of its own"
-        )
 
 
 def digest_of(examples: Sequence[Example]) -> str:

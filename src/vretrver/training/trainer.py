@@ -90,6 +90,13 @@ def arguments_of(config: SftConfig, steps: Path) -> Any:
     )
 
 
+def whole_here() -> bool:
+    """Whether each process holds the whole model: neither FSDP nor ZeRO-3 cuts it."""
+    return not any(
+        os.environ.get(name, "false") == "true" for name in ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED")
+    )
+
+
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
     """Within it the libraries say nothing on stderr but errors: what there is to say is in `progress`."""
@@ -150,12 +157,15 @@ def make_trainer(
 
 
 def _marker() -> Any:
+    import torch
     from transformers import TrainerCallback
 
     class Marker(TrainerCallback):  # type: ignore[misc]
         """Marks a checkpoint once all of it is written."""
 
         def on_save(self, args: Any, state: Any, _control: Any, **_more: Any) -> None:
+            if torch.distributed.is_initialized():
+                torch.distributed.barrier()  # every process has written its part
             if state.is_world_process_zero:
                 mark_whole(Path(args.output_dir, f"checkpoint-{state.global_step}"))
 
