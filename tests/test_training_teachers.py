@@ -14,6 +14,7 @@ from vretrver.errors import InvalidInput
 from vretrver.messages import Completion, Conversation, ImagePart, Message, TextPart, ToolCall, View
 from vretrver.policies.scripted import ScriptedPolicy
 from vretrver.protocol import parse, render_answer, render_tool_call
+from vretrver.testing import FakeEndpoint
 from vretrver.tools import default_toolbox
 from vretrver.training.filtering import Rules, counts
 from vretrver.training.teachers import PolicyTeacher, Teacher, load_teacher
@@ -162,6 +163,18 @@ def test_any_policy_teaches(task: Task) -> None:
     attempts = Synthesizer(task, teacher, rules=Rules(evidence=False)).attempts(task.topics)
     kept = counts(attempt.faults for attempt in attempts)
     assert kept["kept"] + kept["ranking"] == 20 and kept["ranking"] > 5
+
+
+def test_a_model_behind_a_server_teaches(task: Task) -> None:
+    with FakeEndpoint(lambda query, text, jpeg: float(len(text or "")) + len(jpeg or b"")) as server:
+        teacher = load_teacher(server.policy)
+        some = replace(task, topics=task.topics[::7])
+        attempts = Synthesizer(some, teacher, Recipe(boxes="0-1000"), Rules(evidence=False)).attempts(some.topics)
+    assert {fault for attempt in attempts for fault in attempt.faults} <= {"ranking"}
+    for attempt in attempts:
+        assert attempt.trace and attempt.trace.policy == teacher.name
+        if attempt.example:
+            assert attempt.example.facts["teacher"] == teacher.name
 
 
 def test_boxes_of_an_agent_that_writes_pixels_are_rewritten(paint: object, tmp_path: Path) -> None:
