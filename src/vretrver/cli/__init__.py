@@ -54,7 +54,7 @@ def _interrupt(_signal: int, _frame: object) -> NoReturn:
 
 
 def _command(name: str) -> Callable[[Namespace], int]:
-    from vretrver.cli import evaluating, mcp, searching
+    from vretrver.cli import evaluating, mcp, searching, training, training_stages
 
     commands: dict[str, Callable[[Namespace], int]] = {
         "index": searching.index,
@@ -69,5 +69,8 @@ def _command(name: str) -> Callable[[Namespace], int]:
         "report": evaluating.report,
         "compare": evaluating.compare,
         "mcp": mcp.mcp,
+        "synthesize": training.synthesize,
+        "sft": training_stages.sft,
+        "rsft": training_stages.rsft,
     }
     return commands[name]

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from vretrver import __version__
-from vretrver.cli import evaluation_options, mcp, search_options
+from vretrver.cli import evaluation_options, mcp, search_options, training
 
 _EPILOG = """\
 examples:
@@ -16,6 +16,7 @@ examples:
   vretrver view run.jsonl -o run.html
   vretrver teach photos.vr labels.csv
   vretrver eval jsonl --root my-benchmark -o runs/mine
+  vretrver train synthesize runs/world.toml -o data/sft
 
 `vretrver COMMAND --help` says more. Nothing is downloaded, and nothing leaves this machine unless you name a
 chat: server.
@@ -28,12 +29,13 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     Options may stand between the positionals, `search INDEX --image a.jpg "text"`, which plain parse_args refuses.
     """
     parser, commands = parsers()
-    command = commands.get(argv[0]) if argv else None
-    return parser.parse_args(argv) if command is None else command.parse_intermixed_args(argv[1:])
+    words = 2 if argv[:1] == ["train"] else 1
+    command = commands.get(" ".join(argv[:words])) if len(argv) >= words else None
+    return parser.parse_args(argv) if command is None else command.parse_intermixed_args(argv[words:])
 
 
 def parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
-    """The command line's parser, and each command's own."""
+    """The command line's parser, and each command's own; those of `train` by two words."""
     parser = argparse.ArgumentParser(
         prog="vretrver",
         description="Search that looks before it answers: finds pictures and texts, inspects them, then ranks.",
@@ -45,4 +47,5 @@ def parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     search_options.add(commands)
     evaluation_options.add(commands)
     mcp.add(commands)
-    return parser, commands.choices
+    stages = training.add(commands)
+    return parser, {**commands.choices, **stages}
