@@ -14,6 +14,7 @@ from vretrver.boxes import box_family
 from vretrver.budget import Budget
 from vretrver.cli.options import parsers
 from vretrver.policies.local import default_boxes
+from vretrver.usage import Prices
 
 PAGE = (Path(__file__).parents[1] / "docs" / "agents.md").read_text(encoding="utf-8")
 COMMANDS = [
@@ -29,6 +30,8 @@ def test_the_commands_parse(command: str) -> None:
     options = parsers()[0].parse_args(shlex.split(re.sub(r"\s#.*", "", command))[1:])
     if getattr(options, "budget", None):
         Budget.parse(options.budget)
+    if getattr(options, "prices", None):
+        Prices.parse(options.prices)
 
 
 def test_the_families_of_boxes_are_the_ones_there_are() -> None:
@@ -45,7 +48,11 @@ def test_the_python_runs(
     monkeypatch.chdir(tmp_path)
     tiny_vlm.build(Path("my-model"))
     paint("kite.png"), paint("boat.png", "blue")
-    (block,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
-    exec(block, {})
-    count, tokens = capsys.readouterr().out.split()
+    blocks = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+    exec("".join(blocks), {})
+    first, second = capsys.readouterr().out.splitlines()
+    count, tokens = first.split()
     assert count == "3" and int(tokens) > 600
+    spent = re.fullmatch(r"Tokens\(prompt=(\d+), completion=(\d+), cached=0, image=(\d+)\) ([\d.]+)", second)
+    assert spent and int(spent[3]) <= 2 * 64
+    assert float(spent[4]) == pytest.approx((0.4 * int(spent[1]) + 1.6 * int(spent[2])) / 1e6)

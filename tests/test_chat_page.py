@@ -20,7 +20,7 @@ def test_the_code_on_the_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
         exec(block, names)
     assert capsys.readouterr().out.splitlines() == [
         "('text-2', 'text-1', 'text-3')", "1 0", "reachable ok", "model ok", "stop ok", "images ok", "protocol ok",
-        "boxes ok", "latency ok",
+        "boxes ok", "ids ok", "latency ok",
     ]  # fmt: skip
 
 
