@@ -8,7 +8,7 @@ import pytest
 
 from conftest import Paint
 from vretrver.budget import Budget
-from vretrver.errors import InvalidInput
+from vretrver.errors import InvalidInput, PolicyError
 from vretrver.messages import Completion, Conversation
 from vretrver.policies.scripted import ScriptedPolicy
 from vretrver.reranker import Reranker
@@ -69,6 +69,25 @@ def test_seconds() -> None:
     assert 1 <= ranking.usage.policy_calls <= 2
     assert ranking.partial
     assert ranked(Budget(seconds=0.0)).ids == tuple(NAMES)
+
+
+def test_a_policy_hears_how_long_its_answer_is_of_use_and_may_give_up() -> None:
+    left: list[float | None] = []
+
+    def impatient(conversation: Conversation) -> str:
+        left.append(conversation.seconds)
+        if len(left) == 2:
+            time.sleep(conversation.seconds or 0.0)
+            raise PolicyError("no answer in time")
+        return backwards(conversation)
+
+    ranking = ranked(Budget(seconds=0.5), impatient)
+    assert stops(ranking)[:2] == [StopReason.ANSWERED, StopReason.BUDGET] and len(left) == 2
+    assert ranking.partial and ranking.traces[1].error is None
+    assert left[0] is not None and left[1] is not None and 0 < left[1] < left[0] <= 0.5
+    left.clear()
+    ranked(Budget(calls=1), impatient)
+    assert left == [None]
 
 
 def test_images_are_counted_before_they_are_shown(paint: Paint) -> None:

@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raw_server import RawServer, response
+from vretrver.budget import Budget
 from vretrver.errors import PolicyError
 from vretrver.messages import Conversation, Message, TextPart
 from vretrver.policies.chat import ChatPolicy, Clock, Limits
@@ -379,6 +380,15 @@ def test_any_answer_is_read_or_refused(junk: bytes, message: Any, calls: Any, us
             assert fault.kind == "garbled" and "\n" not in str(fault)
         else:
             assert answer.text.strip() and (answer.tokens is None or answer.tokens.total >= 0)
+
+
+def test_a_budget_of_seconds_ends_a_call_and_does_not_blame_the_server(silent: RawServer) -> None:
+    policy = policy_for(silent, replace(QUICK, read=60, deadline=60, failures=1))
+    started = time.perf_counter()
+    ranking = Reranker(policy, budget=Budget(seconds=0.3)).rerank("a tile", ["one", "two"])
+    assert time.perf_counter() - started < 5
+    assert ranking.partial and ranking.traces[0].stop is StopReason.BUDGET and ranking.ids == ("text-1", "text-2")
+    assert not policy._retrier.breaker.is_open
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")

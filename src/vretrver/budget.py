@@ -1,6 +1,7 @@
 """Budgets: what one ranking may cost. When one ends, the best order so far is the answer, flagged `partial`.
 
-Pure arithmetic on what was spent. A call that has begun is not cut short here; a policy has deadlines of its own.
+Pure arithmetic on what was spent. A call that has begun is not cut short here: the reranker tells a policy how long an
+answer is of use (`messages.Conversation.seconds`), and one that can give up does.
 """
 
 from __future__ import annotations

@@ -95,10 +95,14 @@ class Conversation:
     """What a policy completes: the window it ranks, and everything said so far.
 
     A chat model reads `messages` alone. An embedded policy may also read the window's coarse scores.
+
+    Args:
+        seconds: how long an answer is of use, for a policy that can give up; None for as long as it takes.
     """
 
     window: Window
     messages: Sequence[Message]
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

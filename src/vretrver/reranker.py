@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from vretrver.budget import Budget
 from vretrver.calibration import Calibration, packaged
@@ -131,28 +132,41 @@ class Reranker:
             # No second look begins while another query waits for its first.
             live = [job for job in live if not job.again] or live
             if seats := [seat for job in live for seat in job.affordable(time.perf_counter() - started)]:
-                self._step(seats)
+                self._step(seats, started)
             for job in live:
                 job.advance()
         wall = time.perf_counter() - started
         overhead = wall - sum(trace.usage.seconds for job in jobs for trace in job.traces)
         return [job.ranking(top_k, max(0.0, overhead) / len(jobs)) for job in jobs]
 
-    def _step(self, seats: Sequence[Seat]) -> None:
-        """One generation for each live episode."""
+    def _step(self, seats: Sequence[Seat], since: float) -> None:
+        """One generation for each live episode of a ranking that began at `since`."""
         started = time.perf_counter()
         try:
-            completions = self._complete([seat.episode.conversation for seat in seats])
+            completions = self._complete([self._timed(seat.episode.conversation, started - since) for seat in seats])
         except Exception as fault:  # the one boundary around the policy
             if len(seats) > 1:  # one bad window must not cost the others theirs
                 for seat in seats:
-                    self._step([seat])
-            elif not (isinstance(fault, ImageError | MissingPath) and seats[0].leave_out_damaged()):
+                    self._step([seat], since)
+            elif isinstance(fault, ImageError | MissingPath) and seats[0].leave_out_damaged():
+                pass
+            elif self._out_of_time(time.perf_counter() - since):  # it may have given up because of that
+                seats[0].episode.exhaust(f"{self.rules.budget.seconds:g} seconds")
+            else:
                 seats[0].episode.fail(_said(fault))
             return
         seconds = (time.perf_counter() - started) / len(seats)
         for seat, completion in zip(seats, completions, strict=True):
             seat.episode.feed(completion, seconds)
+
+    def _timed(self, conversation: Conversation, elapsed: float) -> Conversation:
+        """The conversation with how much of the budget's time is left for it."""
+        seconds = self.rules.budget.seconds
+        return conversation if seconds is None else replace(conversation, seconds=max(0.0, seconds - elapsed))
+
+    def _out_of_time(self, elapsed: float) -> bool:
+        seconds = self.rules.budget.seconds
+        return seconds is not None and elapsed >= seconds
 
     def _complete(self, conversations: Sequence[Conversation]) -> list[Completion]:
         return checked(self.policy.complete(conversations), len(conversations), self.policy.name)

@@ -268,7 +268,7 @@ class ChatPolicy:
             if kept is not None:
                 self._counter.add(ChatUsage(kept=int(isinstance(kept, Completion))))
                 return key, kept
-            return key, self._cached(request) or self._asked(request, stop)
+            return key, self._cached(request) or self._asked(request, stop, conversation.seconds)
         except Exception as fault:  # one conversation's failure must not cost the others theirs
             return key, fault
 
@@ -279,8 +279,8 @@ class ChatPolicy:
         self._counter.add(ChatUsage(cache_hits=1))
         return Completion(answer.text, tokens=Tokens(), reused=True)
 
-    def _asked(self, request: Request, stop: threading.Event) -> Completion:
-        answer = self._retrier.run(lambda left, tried: self._exchange(request, left, tried), self.name, stop)
+    def _asked(self, request: Request, stop: threading.Event, seconds: float | None) -> Completion:
+        answer = self._retrier.run(lambda left, tried: self._exchange(request, left, tried), self.name, stop, seconds)
         self._counter.add(_usage(answer, request.images))
         if self._cache is not None and not answer.truncated:
             self._cache.put(request.key, answer)

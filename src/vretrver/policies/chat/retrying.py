@@ -136,6 +136,12 @@ class Breaker:
             self._probing = True
             return Pass(self._counted, probe=True)
 
+    def forget(self, entered: Pass) -> None:
+        """As if the exchange had not been begun: how it ended says nothing of the server."""
+        with self._lock:
+            if entered.probe:
+                self._probing = False
+
     def leave(self, entered: Pass, fault: Fault | None) -> None:
         """Tell how an exchange that had entered ended."""
         with self._lock:
@@ -158,23 +164,31 @@ class Retrier:
         self._limits, self._clock, self._jitter = limits, clock, jitter
         self.breaker = Breaker(limits.failures, limits.cooldown, clock)
 
-    def run(self, attempt: Callable[[float, int], Answer], where: str, stop: threading.Event | None = None) -> Answer:
+    def run(
+        self,
+        attempt: Callable[[float, int], Answer],
+        where: str,
+        stop: threading.Event | None = None,
+        seconds: float | None = None,
+    ) -> Answer:
         """The first answer.
 
         Args:
             attempt: one exchange, given the seconds that are left and how many came before it; raises Fault.
             where: what the error calls the server.
             stop: no further attempt is made once it is set.
+            seconds: how long the answer is of use, where that is less than the deadline.
 
         Raises:
             PolicyError: no attempt succeeded; the message holds the last cause in one line.
         """
         stop = threading.Event() if stop is None else stop
-        end = self._clock.monotonic() + self._limits.deadline
+        within = self._limits.deadline if seconds is None else min(seconds, self._limits.deadline)
+        end = self._clock.monotonic() + within
         tried = 0
         while True:
             try:
-                return self._once(attempt, end - self._clock.monotonic(), tried)
+                return self._once(attempt, end, tried, hurried=within < self._limits.deadline)
             except Fault as fault:
                 tried += fault.kind != "open"
                 if not fault.again or stop.is_set():
@@ -185,24 +199,28 @@ class Retrier:
                 if self._clock.monotonic() + wait >= end:
                     raise PolicyError(
                         f"{where}: {fault} (tried {tried} times; another wait of {wait:.1f} s would pass the deadline "
-                        f"of {self._limits.deadline:g} s)"
+                        f"of {within:g} s)"
                     ) from None
                 self._clock.sleep(wait, stop)
                 if stop.is_set():
                     raise PolicyError(f"{where}: {fault} (interrupted)") from None
 
-    def _once(self, attempt: Callable[[float, int], Answer], left: float, tried: int) -> Answer:
+    def _once(self, attempt: Callable[[float, int], Answer], end: float, tried: int, hurried: bool) -> Answer:
         entered = self.breaker.enter()
         fault: Fault | None = Fault("transport", "interrupted")
         try:
-            answer = attempt(left, tried)
+            answer = attempt(end - self._clock.monotonic(), tried)
             fault = None
             return answer
         except Fault as known:
             fault = known
             raise
         finally:
-            self.breaker.leave(entered, fault)
+            # A server is not down because somebody else had no time to wait for it.
+            if fault is not None and hurried and self._clock.monotonic() >= end:
+                self.breaker.forget(entered)
+            else:
+                self.breaker.leave(entered, fault)
 
     def _wait(self, fault: Fault, number: int) -> float:
         """Seconds to wait after the fault of attempt `number`, from 0."""
