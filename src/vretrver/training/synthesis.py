@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from itertools import product
@@ -38,7 +38,7 @@ from vretrver.training.filtering import Rules, counts
 from vretrver.training.parquet import Row, write_rows
 from vretrver.training.sharegpt import ShownPictures, row_of
 from vretrver.training.teachers import Teacher, load_teacher
-from vretrver.training.trajectories import Attempt, Recipe, Synthesizer, first_stage
+from vretrver.training.trajectories import UNREADABLE, Attempt, Recipe, Synthesizer, first_stage
 from vretrver.types import Candidate, Window
 from vretrver.viewer.trace_file import line_of, replace_file
 
@@ -154,7 +154,7 @@ def synthesize(settings: Synthesis, folder: str | os.PathLike[str], *, progress:
     claim_folder(place, settings, ignoring=("cache",), data=facts)
     with Journal(place / JOURNAL) as journal:
         _Work(settings, place, journal, tasks, cache).run([load_teacher(name) for name in settings.teachers], progress)
-        return _finish(settings, place, journal.records, tasks)
+        return _finish(settings, place, journal.path, tasks)
 
 
 class _Work:
@@ -165,6 +165,7 @@ class _Work:
         self._pictures = ShownPictures(folder, settings.images)
         self._done = {(*record["at"], record["topic"]) for record in journal.records}
         self._shown = Counter(record["kind"] for record in journal.records if "ranking" in record)
+        journal.records.clear()  # rows by the hundred thousand: they are read again from the file, one at a time
 
     def run(self, teachers: Sequence[Teacher], progress: bool) -> None:
         from tqdm import tqdm
@@ -196,7 +197,6 @@ class _Work:
                 if (*place, attempt.topic.id) not in self._done
             ]
             self._journal.append(records)
-            self._journal.records += records
             bar.update(len(records))
 
     def _record(self, attempt: Attempt, place: Place, teacher: str) -> dict[str, Any]:
@@ -213,7 +213,7 @@ class _Work:
                 record["row"] = row_of(attempt.example, self._pictures.path)
                 record["tool_turns"] = attempt.example.tool_turns
             except (ImageError, MissingPath):  # its header could be read, its pixels cannot
-                record["faults"] = ["unreadable"]
+                record["faults"] = list(UNREADABLE)
         kind = f"{place[0]} {teacher} {attempt.topic.group} {(record['faults'] or ['kept'])[0]}"
         if attempt.ranking is not None and self._shown[kind] < self._settings.traces:
             self._shown[kind] += 1
@@ -232,66 +232,62 @@ def _timeless(ranking: Ranking) -> Ranking:
 # -- the files for readers ------------------------------------------------------------------------------------------
 
 
-def _finish(
-    settings: Synthesis, folder: Path, records: Sequence[Mapping[str, Any]], tasks: Sequence[Task]
-) -> dict[str, Any]:
-    rows = (json.dumps(record["row"], ensure_ascii=False) + "\n" for record in records if "row" in record)
-    replace_file(folder / EXAMPLES, rows)
-    rankings = (Ranking.from_record(record["ranking"]) for record in records if "ranking" in record)
+def _finish(settings: Synthesis, folder: Path, journal: Path, tasks: Sequence[Task]) -> dict[str, Any]:
+    replace_file(folder / EXAMPLES, _kept(journal))
+    rankings = (Ranking.from_record(record["ranking"]) for record in _lines(journal) if "ranking" in record)
     replace_file(folder / TRACES, (line_of(ranking, pictures=False) for ranking in rankings))
-    files = _write_tasks(settings, folder, records, tasks)
-    summary = _summary(records, tasks) | {"rows": files}
+    rows = _write_tasks(settings, folder, journal, tasks)
+    summary = _summary(journal, tasks) | {"rows": rows}
     write_text(folder / COUNTS, json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
     return summary
 
 
-def _summary(records: Sequence[Mapping[str, Any]], tasks: Sequence[Task]) -> dict[str, Any]:
-    blocks: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for record in records:
-        blocks.setdefault((tasks[record["at"][0]].name, record["teacher"]), []).append(record)
-    rows = [record["row"] for record in records if "row" in record]
-    return {
-        "asked": len(records),
-        "kept": len(rows),
-        "dropped": _reasons(records),
-        "images": len({path for row in rows for path in row["images"]}),
-        "tool_turns": dict(sorted(Counter(record["tool_turns"] for record in records if "row" in record).items())),
-        "parts": [
-            {
-                "task": task,
-                "teacher": teacher,
-                "asked": len(block),
-                "kept": sum("row" in record for record in block),
-                "dropped": _reasons(block),
-            }
-            for (task, teacher), block in blocks.items()
-        ],
-    }
+def _lines(journal: Path) -> Iterator[dict[str, Any]]:
+    with journal.open("rb") as lines:
+        for line in lines:
+            yield json.loads(line)
 
 
-def _reasons(records: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """How many were dropped for which reason, each by the first that speaks against it."""
-    unread = sum(record["faults"] == ["unreadable"] for record in records)
-    judged = counts(tuple(record["faults"]) for record in records if record["faults"] != ["unreadable"])
-    return {name: count for name, count in (judged | {"unreadable": unread}).items() if count and name != "kept"}
+def _kept(journal: Path) -> Iterator[str]:
+    return (json.dumps(record["row"], ensure_ascii=False) + "\n" for record in _lines(journal) if "row" in record)
 
 
-def _write_tasks(
-    settings: Synthesis, folder: Path, records: Sequence[Mapping[str, Any]], tasks: Sequence[Task]
-) -> dict[str, int]:
+def _summary(journal: Path, tasks: Sequence[Task]) -> dict[str, Any]:
+    blocks: dict[tuple[str, str], list[tuple[str, ...]]] = {}
+    images: set[str] = set()
+    turns: Counter[int] = Counter()
+    for record in _lines(journal):
+        blocks.setdefault((tasks[record["at"][0]].name, record["teacher"]), []).append(tuple(record["faults"]))
+        if "row" in record:
+            images |= set(record["row"]["images"])
+            turns[record["tool_turns"]] += 1
+    parts = [{"task": task, "teacher": who} | _counted(block) for (task, who), block in blocks.items()]
+    every = [faults for block in blocks.values() for faults in block]
+    return _counted(every) | {"images": len(images), "tool_turns": dict(sorted(turns.items())), "parts": parts}
+
+
+def _counted(faults: Sequence[tuple[str, ...]]) -> dict[str, Any]:
+    """How many were asked, kept, and dropped for which reason: the first that speaks against each."""
+    unread = faults.count(UNREADABLE)
+    judged = counts(one for one in faults if one != UNREADABLE) | ({UNREADABLE[0]: unread} if unread else {})
+    kept = judged.pop("kept", 0)
+    return {"asked": len(faults), "kept": kept, "dropped": judged}
+
+
+def _write_tasks(settings: Synthesis, folder: Path, journal: Path, tasks: Sequence[Task]) -> dict[str, int]:
     """One parquet a task; how many rows each holds."""
     made(folder / ROWS)
     written = {}
     for at, task in enumerate(tasks):
         name = f"{ROWS}/{at}-{task.name.replace('/', '-')}-{task.split}.parquet"
         root = Path(task.root) if task.root is not None else Path("/")
-        written[name] = write_rows(folder / name, _rows(settings, records, task, at), root)
+        written[name] = write_rows(folder / name, _rows(settings, journal, task, at), root)
     return written
 
 
-def _rows(settings: Synthesis, records: Sequence[Mapping[str, Any]], task: Task, at: int) -> Iterator[Row]:
+def _rows(settings: Synthesis, journal: Path, task: Task, at: int) -> Iterator[Row]:
     """The windows as the first teacher met them."""
-    windows = {record["topic"]: record["candidates"] for record in records if tuple(record["at"]) == (at, 0, 0)}
+    windows = {record["topic"]: record["candidates"] for record in _lines(journal) if record["at"] == [at, 0, 0]}
     needed = {name for names in windows.values() for name in names}
     pool = {document.id: document for document in task.pool if document.id in needed}
     for topic in task.topics:

@@ -34,6 +34,7 @@ from vretrver.types import Candidate
 from vretrver.windows import load_planner
 
 BATCH = 16
+UNREADABLE = ("unreadable",)
 PATIENCE = 16
 """So many windows in a row on which the teacher fails end the work: a server that is down makes no data."""
 
@@ -89,7 +90,7 @@ class Attempt:
     Args:
         topic: which. candidates: its window, as handed over.
         ranking: what the teacher made of it; None when it could not be asked.
-        faults: what speaks against it (`filtering.REASONS`), or `unreadable` alone.
+        faults: what speaks against it (`filtering.REASONS`), or `UNREADABLE`.
         example: what is to be learned; None when it was dropped.
     """
 
@@ -196,7 +197,7 @@ class Synthesizer:
 
     def _judged(self, topic: Topic, candidates: tuple[Candidate, ...], ranking: Ranking | None) -> Attempt:
         if ranking is None:
-            return Attempt(topic, candidates, None, ("unreadable",))
+            return Attempt(topic, candidates, None, UNREADABLE)
         (trace,) = ranking.traces
         self._watch(trace)
         question = None if self._world is None else self._world.question(trace.candidates)
