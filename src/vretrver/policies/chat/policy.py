@@ -173,7 +173,8 @@ class ChatPolicy:
         """
         alone = len(conversations) == 1
         stop = threading.Event()
-        settled = self._at_once(lambda conversation: self._settle(conversation, alone, stop), conversations, stop)
+        begun = self._clock.monotonic()
+        settled = self._at_once(lambda one: self._settle(one, alone, stop, begun), conversations, stop)
         failed = next((outcome for _key, outcome in settled if isinstance(outcome, Exception)), None)
         if failed is None:
             return [outcome for _key, outcome in settled if isinstance(outcome, Completion)]
@@ -259,7 +260,7 @@ class ChatPolicy:
         finally:
             pool.shutdown()
 
-    def _settle(self, conversation: Conversation, failures: bool, stop: threading.Event) -> Settled:
+    def _settle(self, conversation: Conversation, failures: bool, stop: threading.Event, begun: float) -> Settled:
         key: str | None = None
         try:
             request = self._writer.write(conversation)
@@ -268,9 +269,14 @@ class ChatPolicy:
             if kept is not None:
                 self._counter.add(ChatUsage(kept=int(isinstance(kept, Completion))))
                 return key, kept
-            return key, self._cached(request) or self._asked(request, stop, conversation.seconds)
+            return key, self._cached(request) or self._asked(request, stop, self._left(conversation, begun))
         except Exception as fault:  # one conversation's failure must not cost the others theirs
             return key, fault
+
+    def _left(self, conversation: Conversation, begun: float) -> float | None:
+        """How long its answer is still of use; pictures take time to encode, and others were before it."""
+        spent = self._clock.monotonic() - begun
+        return None if conversation.seconds is None else max(0.0, conversation.seconds - spent)
 
     def _cached(self, request: Request) -> Completion | None:
         answer = None if self._cache is None else self._cache.get(request.key)
