@@ -181,6 +181,7 @@ def test_chances_are_by_kind_and_by_score() -> None:
     assert calibration.chances(Query("q"), candidates) == pytest.approx([1 / 3, 0.5])  # place 2 and place 1
     assert small().chances(Query("q"), found(0.0)) == [0.5]
     assert small(coarse={"image>*": Logistic()}).chances(Query("q"), candidates) is None
+    assert small(least=3).chances(Query("q"), candidates) is None
 
 
 def test_chances_are_of_the_stage_that_was_fitted() -> None:
@@ -266,7 +267,7 @@ def test_the_packaged_calibration_behaves() -> None:
     """A first place kept by both looks is surer than one that was swayed, and more than lower places."""
     calibration = packaged()
     assert calibration.fused and 0 < calibration.no_match_below < 0.5
-    candidates = found(6.0, 2.0, 1.5, 1.0, 0.5)
+    candidates = found(6.0, *(2.0 - at / 10 for at in range(11)))
     steady, swayed = (
         Reranker(ScriptedPolicy(agent), second_look="reverse").rerank("q", candidates)
         for agent in (as_knowing, as_shown)
@@ -276,7 +277,7 @@ def test_the_packaged_calibration_behaves() -> None:
     sure = [result.confidence for result in steady.results]
     assert sure == sorted(sure, reverse=True) and 0 < sure[-1] < sure[0] < 1
     chances = calibration.chances(Query("q"), candidates)
-    assert chances is not None and chances == sorted(chances, reverse=True)
+    assert chances is not None and all(0 < chance < 1 for chance in chances)
 
 
 def as_knowing(conversation: Conversation) -> str:

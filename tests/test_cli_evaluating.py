@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from conftest import Paint
+from vretrver.calibration import Calibration, Logistic
 from vretrver.cli import main
 
 Capture = pytest.CaptureFixture[str]
@@ -88,14 +89,16 @@ def test_ablations_are_flags(run: Any) -> None:
     assert run("small", "--window-tokens", "4")["config"]["window_pixels"] == 3136
 
 
-def test_how_sure_a_run_is_to_be_is_recorded(run: Any) -> None:
+def test_how_sure_a_run_is_to_be_is_recorded(run: Any, tmp_path: Path) -> None:
     """Of the six topics the ranking's own certainty decides which are looked at; all of them may be skipped."""
     plain = run("plain")["config"]
     assert (plain["second_look"], plain["fusion"], plain["gate"]) == (None, 0.0, None)
     twice = run("twice", "--second-look", "reverse", "--fusion", "0.25")
     assert (twice["config"]["second_look"], twice["config"]["fusion"]) == ("reverse", 0.25)
     assert twice["usage"]["windows"]["total"] == 12 and twice["looking"]["agreement"] is not None
-    gated = run("gated", "--gate", "0")
+    own = tmp_path / "own.json"
+    own.write_text(json.dumps(Calibration({"*": Logistic()}, Logistic(), 0.0).to_record()))
+    gated = run("gated", "--gate", "0.5", "--calibration", str(own))
     assert gated["looking"]["skipped"] == 1.0 and gated["usage"]["policy_calls"]["total"] == 0
     assert len({plain["hash"], twice["config"]["hash"], gated["config"]["hash"]}) == 3
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vretrver.budget import Budget
+from vretrver.calibration import Calibration, Logistic
 from vretrver.errors import InvalidInput, PolicyError
 from vretrver.messages import Completion, Conversation
 from vretrver.policies.scripted import ScriptedPolicy
@@ -30,6 +31,10 @@ def found(*scores: float) -> list[Candidate]:
         Candidate(document, score, at + 1, {"vector": score})
         for at, (document, score) in enumerate(zip(texts(len(scores)), scores, strict=True))
     ]
+
+
+SCORES = Calibration({"*": Logistic({"score": 1.0})}, Logistic(), 0.0)
+"""Chances that can be checked in the head: a score of 0 is one half."""
 
 
 def ids(conversation: Conversation) -> list[str]:
@@ -159,7 +164,9 @@ def test_fusion_weighs_the_coarse_order() -> None:
 
 def test_a_gate_skips_what_is_certain() -> None:
     policy = ScriptedPolicy(by_name)
-    sure, unsure = Reranker(policy, gate=0.9).rerank_many(["q", "q"], [found(20.0, 0.1, 0.0), found(0.2, 0.1, 0.0)])
+    sure, unsure = Reranker(policy, gate=0.9, calibration=SCORES).rerank_many(
+        ["q", "q"], [found(20.0, 0.1, 0.0), found(0.2, 0.1, 0.0)]
+    )
     assert sure.ids == ("d0", "d1", "d2") and sure.traces == () and sure.usage.windows == 0
     assert sure.skipped is not None and "the gate is 0.9" in sure.skipped
     assert unsure.ids == ("d2", "d1", "d0") and unsure.skipped is None
@@ -174,7 +181,7 @@ def test_a_gate_needs_to_know() -> None:
 def test_adaptive_reads_the_coarse_chances() -> None:
     policy = ScriptedPolicy(by_name)
     candidates = found(20.0, *(-5.0 - at for at in range(39)))
-    ranking = Reranker(policy, planner=load_planner("adaptive:0.5")).rerank("q", candidates)
+    ranking = Reranker(policy, planner=load_planner("adaptive:0.5"), calibration=SCORES).rerank("q", candidates)
     assert [len(trace.candidates) for trace in ranking.traces] == [20]
     assert ranking.ids[20:] == tuple(f"d{at}" for at in range(20, 40))
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vretrver.errors import InvalidInput
-from vretrver.evaluation.statistics import calibration, interval, kendall_tau, paired_interval, sign_p
+from vretrver.evaluation.statistics import auc, calibration, interval, kendall_tau, paired_interval, sign_p
 
 
 def test_an_interval_of_equal_values_is_a_point() -> None:
@@ -133,3 +133,15 @@ def test_the_interval_agrees_with_scipy() -> None:
     values = np.random.default_rng(4).beta(2, 5, 300)
     theirs = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=10_000, rng=1).confidence_interval
     assert interval(values) == pytest.approx((theirs.low, theirs.high), abs=0.002)
+
+
+def test_auc_by_hand() -> None:
+    assert auc([0.1, 0.9], [False, True]) == 1.0
+    assert auc([0.9, 0.1], [False, True]) == 0.0
+    assert auc([0.5, 0.5, 0.5], [False, True, True]) == 0.5
+    assert auc([1, 2, 3, 4], [False, True, False, True]) == 3 / 4
+    assert auc([1, 2], [True, True]) is None and auc([], []) is None
+    with pytest.raises(InvalidInput, match="1 scores and 2 truth values"):
+        auc([1.0], [True, False])
+    with pytest.raises(InvalidInput, match="one number to each"):
+        auc([float("nan")], [True])

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,30 +19,29 @@ from runs.confidence.simulate import PAIRED, Rows, load
 from runs.confidence.topics import Found, read
 
 import vretrver.calibration as package
-from vretrver.calibration import Calibration
+from vretrver.calibration import Calibration, kind_of
 from vretrver.calibration.logistic import Logistic, fit
 from vretrver.calibration.signals import of_scores
-from vretrver.evaluation.statistics import calibration, interval
+from vretrver.evaluation.calibrating import cut_off
+from vretrver.evaluation.statistics import auc, calibration, interval
 
 DEPTH = 50
-ABSENT_SHARE = 0.2
-"""How much rankings without an answer count: one query in five has none."""
-KINDS = ("text>image", "image>image", "image>text", "image,text>image", "image,text>text")
-
-
-def kind_of(found: Found) -> str:
-    return f"{found.query.modality}>{found.candidates[0].document.modality}"
+ABSENT_SHARE = 0.1
+"""How much rankings without an answer count: one query in ten has none."""
+LEAST = 10
+"""Candidates; the world's galleries of eight look-alikes have scores of another kind and are left out of `coarse`."""
 
 
 def fitted_coarse(topics: Sequence[Found]) -> Calibration:
     """Coarse models by kind, by the query's modality, and of everything; every task counts the same."""
+    topics = [topic for topic in topics if len(topic.candidates) >= LEAST]
     models: dict[str, Logistic] = {}
-    for kind in sorted({kind_of(topic) for topic in topics if topic.task != "world"}):
-        models[kind] = _coarse([topic for topic in topics if kind_of(topic) == kind and topic.task != "world"])
+    for kind in sorted({kind_of(topic.query, topic.candidates) for topic in topics}):
+        models[kind] = _coarse([topic for topic in topics if kind_of(topic.query, topic.candidates) == kind])
     for modality in ("text", "image", "image,text"):
         models[f"{modality}>*"] = _coarse([topic for topic in topics if topic.query.modality == modality])
     models["*"] = _coarse(topics)
-    return Calibration(models, Logistic(), 0.0)
+    return Calibration(models, Logistic(), 0.0, least=LEAST)
 
 
 def _coarse(topics: Sequence[Found]) -> Logistic:
@@ -64,18 +64,6 @@ def _shares(rows: Rows) -> np.ndarray:
     return np.where(absent, ABSENT_SHARE / max(1.0, gone), (1 - ABSENT_SHARE) / there)
 
 
-def auc(score: np.ndarray, positive: np.ndarray) -> float:
-    """P(a positive scores higher than a negative), ties half: the area under the ROC curve."""
-    positive = positive.astype(bool)
-    if not positive.any() or positive.all():
-        return float("nan")
-    _values, ranks = np.unique(score, return_inverse=True)
-    counts = np.bincount(ranks)
-    midranks = (np.cumsum(counts) - (counts - 1) / 2)[ranks]
-    n = int(positive.sum())
-    return float((midranks[positive].sum() - n * (n + 1) / 2) / (n * (len(score) - n)))
-
-
 def auc_interval(
     score: np.ndarray, positive: np.ndarray, group: np.ndarray, resamples: int = 500
 ) -> tuple[float, float]:
@@ -87,7 +75,7 @@ def auc_interval(
     for _time in range(resamples):
         rows = np.concatenate([places[at] for at in draw.integers(0, len(names), len(names))])
         found.append(auc(score[rows], positive[rows]))
-    low, high = np.nanquantile(found, [0.025, 0.975])
+    low, high = np.nanquantile(np.array(found, float), [0.025, 0.975])
     return float(low), float(high)
 
 
@@ -161,25 +149,25 @@ def main() -> None:
         for known in (True, False):
             told = rows.kept((of == collection) & (rows.known.astype(bool) == known))
             print(line(f"{collection}, {'coarse chances known' if known else 'not known'}", others, told))
-    below = cut_off(model, fitting, held_out)
+    below = no_match(model, fitting, held_out)
     if not options.dry_run:
         about = {"command": "python -m runs.confidence.fit --work FOLDER", "topics": len(topics), "agents": "simulated"}
-        made = Calibration(coarse.coarse, model, below, True, about)
+        made = replace(coarse, result=model, no_match_below=below, about=about)
         text = json.dumps(made.to_record(), indent=1) + "\n"
         (Path(package.__file__).parent / "weights.json").write_text(text, encoding="utf-8")
 
 
-def cut_off(model: Logistic, fitting: Rows, held_out: Rows) -> float:
-    """The highest cut-off under which at most one present answer in twenty of half 0 would be called absent."""
-    best, absent, _topic = absence(model, fitting)
-    below = round(float(np.quantile(best[~absent], 0.05)), 2)
-    print("\n| no_match below | half | said where the answer is there | said where it is not | rank 1 right below it |")
+def no_match(model: Logistic, fitting: Rows, held_out: Rows) -> float:
+    """The cut-off that half 0 asks for (`calibrating.cut_off`), and what it would say of half 1."""
+    firsts = fitting.kept(fitting.first & ~fitting.absent.astype(bool))
+    below = cut_off(model.chances(firsts.signals), firsts.right.astype(bool))
+    print("\n| no_match below | half | said where an answer is in the pool | said where none is | right where said |")
     print("|---|---|---|---|---|")
     for half, rows in enumerate((fitting, held_out)):
         best, absent, _topic = absence(model, rows)
-        chance = model.chances(rows.signals)[rows.first]
-        low = rows.right[rows.first][chance < below]
-        shares = ((best[~absent] < below).mean(), (best[absent] < below).mean(), low.mean())
+        there = rows.kept(rows.first & ~rows.absent.astype(bool))
+        said = model.chances(there.signals) < below
+        shares = ((best[~absent] < below).mean(), (best[absent] < below).mean(), there.right[said].mean())
         print(f"| {below} | {half} | " + " | ".join(f"{share:.3f}" for share in shares) + " |")
     return below
 

@@ -41,6 +41,8 @@ class Calibration:
     result: of reranked results.
     no_match_below: a ranking whose best confidence is under this says `no_match`.
     fused: whether `coarse` was fitted on the scores of the product's own first stage, and so holds for no others.
+    least: so many candidates a list had at least on which `coarse` was fitted. Scores of a handful mean something else:
+        they are all that there is, or what a filter left.
     about: where the weights come from; JSON values.
     """
 
@@ -48,13 +50,17 @@ class Calibration:
     result: Logistic
     no_match_below: float
     fused: bool = True
+    least: int = 1
     about: Mapping[str, Any] = field(default_factory=dict)
 
     def chances(self, query: Query, candidates: Sequence[Candidate]) -> list[float] | None:
         """How likely each candidate answers, 0..1, if any of the pool does, from the first stage's scores alone.
 
-        None where that is not known: a kind that was not fitted, or scores of another stage than the fitted ones.
+        None where that is not known: a kind that was not fitted, scores of another stage than the fitted ones, or fewer
+        candidates.
         """
+        if len(candidates) < self.least:
+            return None
         model = self._coarse_of(query, candidates)
         if model is None or (self.fused and not from_retriever(candidates)):
             return None
@@ -65,9 +71,8 @@ class Calibration:
         return [float(chance) for chance in chances]
 
     def _coarse_of(self, query: Query, candidates: Sequence[Candidate]) -> Logistic | None:
-        found = Counter(candidate.document.modality for candidate in candidates).most_common(1)
-        kind = f"{query.modality}>{found[0][0] if found else '*'}"
-        return self.coarse.get(kind) or self.coarse.get(f"{query.modality}>*") or self.coarse.get("*")
+        kinds = (kind_of(query, candidates), f"{query.modality}>*", "*")
+        return next((self.coarse[kind] for kind in kinds if kind in self.coarse), None)
 
     def confidences(self, ranking: Ranking) -> list[float]:
         """How likely each result answers, 0..1, in the ranking's order.
@@ -100,7 +105,8 @@ class Calibration:
             below = float(record["no_match_below"])
             if not 0 <= below <= 1:
                 raise InvalidInput(f"no_match_below is {below}; it must be between 0 and 1")
-            return cls(models, Logistic.from_record(record["result"], RESULT), below, record["fused"] is True, about)
+            result = Logistic.from_record(record["result"], RESULT)
+            return cls(models, result, below, record["fused"] is True, int(record["least"]), about)
         except (KeyError, TypeError, ValueError) as fault:
             if isinstance(fault, InvalidInput):
                 raise
@@ -133,9 +139,15 @@ def packaged() -> Calibration:
     return Calibration.from_record(json.loads(files(__name__).joinpath("weights.json").read_text(encoding="utf-8")))
 
 
+def kind_of(query: Query, candidates: Sequence[Candidate]) -> str:
+    """What is looked for by what, such as `image,text>image`; the candidates' commonest modality counts."""
+    found = Counter(candidate.document.modality for candidate in candidates).most_common(1)
+    return f"{query.modality}>{found[0][0] if found else '*'}"
+
+
 def from_retriever(candidates: Sequence[Candidate]) -> bool:
     """Whether the scores are the product's own first stage's: its signals are there."""
     return any(name in SIGNALS for candidate in candidates for name in candidate.signals)
 
 
-__all__ = ["Calibration", "Logistic", "from_retriever", "load_calibration", "packaged"]
+__all__ = ["Calibration", "Logistic", "from_retriever", "kind_of", "load_calibration", "packaged"]

@@ -68,6 +68,7 @@ def _command(name: str) -> Callable[[Namespace], int]:
         "merge": evaluating.merge,
         "report": evaluating.report,
         "compare": evaluating.compare,
+        "calibrate": evaluating.calibrate,
         "mcp": mcp.mcp,
         "synthesize": training.synthesize,
         "sft": training_stages.sft,

@@ -1,4 +1,4 @@
-"""The commands of a person who measures: eval, merge, report, compare."""
+"""The commands of a person who measures: eval, merge, report, compare, calibrate."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ def evaluate(options: Namespace) -> int:
         second_look=options.second_look,
         fusion=options.fusion,
         gate=options.gate,
+        calibration=options.calibration,
         ocr=options.ocr,
         degrade=options.degrade,
         degrade_on=options.degrade_on,
@@ -56,6 +57,20 @@ def evaluate(options: Namespace) -> int:
         allow_missing=options.allow_missing,
     )
     return _show(metrics, options)
+
+
+def calibrate(options: Namespace) -> int:
+    from vretrver.evaluation.calibrating import calibrate as fitted
+    from vretrver.evaluation.folder import write_json
+
+    made, report = fitted(options.run)
+    write_json(Path(options.output), made.to_record())
+    if options.json:
+        print_json(report.to_json())
+    else:
+        print(report.summary())
+        print(f"use it with --calibration {printable(options.output)}")
+    return 0
 
 
 def merge(options: Namespace) -> int:

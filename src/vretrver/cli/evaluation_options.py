@@ -1,4 +1,4 @@
-"""Options of eval, merge, report and compare."""
+"""Options of eval, merge, report, compare and calibrate."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def add(commands: Commands) -> None:
     _add_merge(commands)
     _add_report(commands)
     _add_compare(commands)
+    _add_calibrate(commands)
 
 
 def _add_eval(commands: Commands) -> None:
@@ -131,4 +132,17 @@ def _add_compare(commands: Commands) -> None:
     )
     parser.add_argument("a", metavar="A", help="a run folder")
     parser.add_argument("b", metavar="B", help="another run of the same task")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _add_calibrate(commands: Commands) -> None:
+    parser = command(
+        commands,
+        "calibrate",
+        "Fit how sure results are to a run of your own model on judged topics, for --calibration.",
+        "The run is one of validation topics that will not be reported; at least 50. What is printed was measured by\n"
+        "cross-validation: each topic by weights that were fitted without it. docs/confidence.md says more.",
+    )
+    parser.add_argument("run", metavar="RUN", help="a run folder made by eval")
+    parser.add_argument("-o", "--output", required=True, metavar="FILE")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

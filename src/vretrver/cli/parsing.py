@@ -62,6 +62,11 @@ def add_certainty(parser: Any) -> None:
         metavar="P",
         help="nobody looks where the coarse stage gives its first result at least this chance; 0 to 1",
     )
+    parser.add_argument(
+        "--calibration",
+        metavar="FILE",
+        help="made by `vretrver calibrate` for your own model and data: what chances and confidences are read from",
+    )
 
 
 def share(text: str) -> float:

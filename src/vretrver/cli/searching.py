@@ -138,6 +138,7 @@ def _reranker(options: Namespace) -> Reranker | None:
     if options.policy == "none":
         return None
     from vretrver.budget import Budget
+    from vretrver.calibration import load_calibration
     from vretrver.policies import load_policy
     from vretrver.protocol import Wire
     from vretrver.reranker import Reranker
@@ -155,6 +156,7 @@ def _reranker(options: Namespace) -> Reranker | None:
         second_look=options.second_look,
         fusion=options.fusion,
         gate=options.gate,
+        calibration=load_calibration(options.calibration) if options.calibration else None,
     )
 
 

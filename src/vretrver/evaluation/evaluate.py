@@ -7,6 +7,7 @@ It resolves what was asked for into a recorded configuration, makes the first st
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 from dataclasses import asdict, replace
@@ -16,6 +17,7 @@ from typing import Any
 
 from vretrver import __version__, ocr
 from vretrver.budget import Budget
+from vretrver.calibration import load_calibration, packaged
 from vretrver.datasets import Task
 from vretrver.datasets.digest import data_digest
 from vretrver.datasets.missing import missing_pictures, without_missing
@@ -123,6 +125,7 @@ def resolve(task: Task, settings: Settings, embedder: Embedder, policy: Policy |
         "second_look": settings.second_look,
         "fusion": settings.fusion,
         "gate": settings.gate,
+        "calibration": _calibration_named(settings.calibration),
         "k": settings.k,
         "degrade": settings.degrade,
         "degrade_on": settings.degrade_on if settings.degrade else None,
@@ -173,6 +176,17 @@ def _coarse_named(coarse: str) -> str:
         return f"run:{path.name}@{hashlib.file_digest(file, 'sha256').hexdigest()[:12]}"
 
 
+def _calibration_named(path: str | None) -> str:
+    """The calibration as it is recorded: by its content, wherever it lies.
+
+    Raises:
+        MissingPath, InvalidInput: it cannot be loaded.
+    """
+    held = packaged() if path is None else load_calibration(path)
+    content = json.dumps(held.to_record(), sort_keys=True)
+    return f"{'packaged' if path is None else Path(path).name}@{hashlib.sha256(content.encode()).hexdigest()[:12]}"
+
+
 def _stage(task: Task, settings: Settings, model: Embedder, *, reads: bool, cache: Path, progress: bool) -> FirstStage:
     if task.given_order:
         return Ordered.given(task)
@@ -217,6 +231,7 @@ def _reranker(policy: Policy, settings: Settings, task: Task) -> Reranker:
         second_look=settings.second_look,
         fusion=settings.fusion,
         gate=settings.gate,
+        calibration=None if settings.calibration is None else load_calibration(settings.calibration),
     )
 
 

@@ -37,6 +37,7 @@ class Settings:
             come ranked keeps their order (`given`).
         k: candidates that the first stage hands over; 50 in the paper's M-BEIR runs, 10 on unseen sets.
         planner, tools, max_tool_turns, second_look, fusion, gate: as `Reranker` takes them.
+        calibration: a file made by `calibrate`; None for the packaged one.
         window_tokens: image tokens of 28x28 pixels that a picture in the window may take (`Wire.showing`); None keeps
             the task's, else the policy's own.
         budget, prices: of one topic's ranking (`Budget.parse`, `Prices.parse`); None for none. A budget in seconds
@@ -64,6 +65,7 @@ class Settings:
     second_look: SecondLook | None = None
     fusion: float = 0.0
     gate: float | None = None
+    calibration: str | None = None
     ocr: bool | None = None
     degrade: str | None = None
     degrade_on: DegradeOn = "queries"

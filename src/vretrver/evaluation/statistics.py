@@ -120,6 +120,27 @@ def calibration(confidence_N: ArrayLike, right_N: ArrayLike, bins: int = 10) -> 
     return {"ece": ece, "bins": rows}
 
 
+def auc(score_N: ArrayLike, positive_N: ArrayLike) -> float | None:
+    """Area under the ROC curve: P(a positive scores higher than a negative), ties half; None without one of both.
+
+    By ranks, as the Mann-Whitney statistic (Hanley and McNeil, 1982), in O(N log N).
+
+    Raises:
+        InvalidInput: the lengths differ, or a score is not a number.
+    """
+    import numpy as np
+
+    score, positive = np.asarray(score_N, dtype=np.float64), np.asarray(positive_N, dtype=bool)
+    if score.ndim != 1 or score.shape != positive.shape or np.isnan(score).any():
+        raise InvalidInput(f"{score.size} scores and {positive.size} truth values; one number to each is needed")
+    n, m = int(positive.sum()), int((~positive).sum())
+    if not n or not m:
+        return None
+    _values, at, counts = np.unique(score, return_inverse=True, return_counts=True)
+    midranks = (np.cumsum(counts) - (counts - 1) / 2)[at]
+    return float((midranks[positive].sum() - n * (n + 1) / 2) / (n * m))
+
+
 def kendall_tau(order_a: Sequence[str], order_b: Sequence[str]) -> float:
     """Kendall's tau of two orders of the same ids: 1 - 4 * swaps / (n * (n - 1)); 1 equal, -1 reversed; 1 when n < 2.
 
