@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from conftest import MeanColour
 from reddest import COLOURS, ORDER, Reddest, encoded, reddest
 from vretrver.adapters.pictures import UnreadPicture
-from vretrver.adapters.ranking import Given, Ranker
+from vretrver.adapters.ranking import AgentFailed, Given, Ranker
 from vretrver.errors import InvalidInput, MissingPath
 from vretrver.policies.scripted import ScriptedPolicy
 from vretrver.reranker import Reranker
@@ -120,6 +120,16 @@ def test_the_query_must_be_sound(paint: Paint, tmp_path: Path) -> None:
         ranker.rank(ranker.query("red", "gone.png"), PICTURES)
     paint("red.png")
     assert ranker.rank(ranker.query(None, "red.png"), PICTURES)[0].at == 1
+
+
+def test_a_failing_agent_is_said_and_the_order_stands() -> None:
+    class Broken(Reddest):
+        def complete(self, conversations):  # type: ignore[no-untyped-def]
+            raise RuntimeError("out of memory")
+
+    with pytest.warns(AgentFailed, match="1 of 1 windows keep .*: RuntimeError: out of memory"):
+        placed = Ranker(Reranker(Broken())).rank("red", PICTURES)
+    assert [one.at for one in placed] == [0, 1, 2, 3]
 
 
 def test_names_are_loaded_late_and_unknown_ones_refused() -> None:

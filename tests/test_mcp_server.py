@@ -125,7 +125,7 @@ def test_search_gives_ids_evidence_and_pictures(searcher: Searcher) -> None:
         assert answer["results"][0]["text"] == "a red square"
         looked = [look for one in answer["results"] for look in one["evidence"]]
         assert all(look["tool"] == "select_images" and look["box"] is None for look in looked)
-        assert not answer["no_match"] and not answer["partial"]
+        assert not answer["no_match"] and not answer["partial"] and not answer["failed"]
         red, purple = pictures(result)
         assert red.size == (384, 288) and near(red, (255, 0, 0), (20, 20)) and near(purple, (128, 0, 128))
         (said,) = [part.text for part in result.content[:1] if isinstance(part, TextContent)]
@@ -334,12 +334,16 @@ class Broken:
         raise RuntimeError("secret of the operator")
 
 
-def test_a_policy_that_fails_leaves_the_coarse_order(photos: Path, embedder: MeanColour) -> None:
+def test_a_policy_that_fails_leaves_the_coarse_order(
+    photos: Path, embedder: MeanColour, caplog: pytest.LogCaptureFixture
+) -> None:
     async def use(client: Client) -> None:
         result = await client.call_tool("search_images", {"query": "a red square"})
-        assert len(structured(result)["results"]) == 4 and "secret" not in result.model_dump_json()
+        assert len(structured(result)["results"]) == 4 and structured(result)["failed"]
+        assert "The agent failed" in str(result.content[0]) and "secret" not in result.model_dump_json()
 
     talk(Searcher(photos.with_suffix(".vr"), Reranker(Broken()), embedder=embedder), use)
+    assert "the agent failed: RuntimeError: secret of the operator" in caplog.text
 
 
 # -- the command --------------------------------------------------------------------------------------------------
@@ -422,9 +426,9 @@ def test_stdio_is_stopped_by_a_signal(index: str) -> None:
         assert server.wait(20) == 0
 
 
-def listens(port: int) -> bool:
+def listens(port: int, address: str = "127.0.0.1") -> bool:
     with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((address, port)) == 0
 
 
 @contextmanager
@@ -467,6 +471,7 @@ def test_the_command_over_http(index: str) -> None:
                     await searches_and_zooms(client)
 
         anyio.run(conversation)
+        assert not listens(int(url.split(":")[2].split("/")[0]), "127.0.0.2")  # as it would on every address
         ping = b'{"jsonrpc": "2.0", "id": 1, "method": "ping"}'
         assert status(url, ping, Host="evil.example") == 421
         assert status(url, ping, Origin="https://evil.example") == 403

@@ -1,7 +1,8 @@
 """What all faces share: documents as a framework handed them over go in, their order comes out.
 
 Nothing is thrown because of what a document holds. One without a readable picture is ranked by its text, one that
-holds nothing at all comes last. Only the query must be sound.
+holds nothing at all comes last. Only the query must be sound. Frameworks have no place for a trace, so what goes wrong
+on the way is a Python warning: `UnreadPicture` and `AgentFailed`.
 """
 
 from __future__ import annotations
@@ -20,8 +21,12 @@ from vretrver.errors import ImageError, InvalidInput, MissingPath
 from vretrver.images import image_size
 from vretrver.policies import load_policy
 from vretrver.reranker import Reranker
-from vretrver.trace import Evidence
+from vretrver.trace import Evidence, Ranking, StopReason
 from vretrver.types import Candidate, Document, ImageRef, Query
+
+
+class AgentFailed(UserWarning):
+    """The agent's model could not answer; the documents it was shown stand in the order in which they came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +137,7 @@ class Ranker:
         if self._embedder is not None:
             candidates = coarse_candidates(query, [document for document, _score in found], self._embedder)
         ranking = self._reranker.rerank(query, candidates)
+        _warn_of_failures(ranking)
         return [
             Placed(places[result.document.id], result.rank, result.score, result.confidence, result.evidence)
             for result in ranking.results
@@ -149,6 +155,13 @@ class Ranker:
                 image = None
                 warnings.warn(UnreadPicture(f"document {given.id or name!r}: {refused}"), stacklevel=4)
         return Document(name, text, image) if text or image else None
+
+
+def _warn_of_failures(ranking: Ranking) -> None:
+    failed = [trace for trace in ranking.traces if trace.stop is StopReason.POLICY_ERROR]
+    if failed:
+        said = f"{len(failed)} of {len(ranking.traces)} windows keep the order in which they came: {failed[0].error}"
+        warnings.warn(AgentFailed(said), stacklevel=5)
 
 
 def _names(documents: Sequence[Given]) -> list[str]:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from vretrver.errors import ImageError, MissingPath
 from vretrver.images import image_size
-from vretrver.trace import Ranking, Result
+from vretrver.trace import Ranking, Result, StopReason
 
 _LINE, _LONG = 300, 2000  # characters of a text in a line of the summary; of one, or of metadata as JSON, in all
 
@@ -46,6 +46,7 @@ class Answer(BaseModel):
     results: list[Found]
     no_match: bool = Field(description="True when nothing found is likely to answer.")
     partial: bool = Field(description="True when the budget ended before every candidate was looked at.")
+    failed: bool = Field(description="True when the agent failed: what it was to look at stands in the coarse order.")
     seconds: float
 
 
@@ -66,7 +67,13 @@ def answer_of(ranking: Ranking, pictures: Mapping[str, bytes]) -> CallToolResult
     """
     places = {name: place for place, name in enumerate(pictures)}
     found = [_found(result, places.get(result.document.id)) for result in ranking.results]
-    answer = Answer(results=found, no_match=ranking.no_match, partial=ranking.partial, seconds=ranking.usage.seconds)
+    answer = Answer(
+        results=found,
+        no_match=ranking.no_match,
+        partial=ranking.partial,
+        failed=any(trace.stop is StopReason.POLICY_ERROR for trace in ranking.traces),
+        seconds=ranking.usage.seconds,
+    )
     content: list[ContentBlock] = [TextContent(text=_summary(answer))]
     for name, jpeg in pictures.items():
         content += [TextContent(text=f"{name}:"), _image(jpeg)]
@@ -121,6 +128,8 @@ def _summary(answer: Answer) -> str:
         lines += [
             f"   {look.tool} {look.box or 'whole'}: {' '.join(look.note.split())[:_LINE]}" for look in one.evidence
         ]
+    if answer.failed:
+        lines.append("The agent failed: what it was to look at stands in the coarse order.")
     if answer.partial:
         lines.append("The budget ended before every candidate was looked at.")
     return "\n".join(lines)

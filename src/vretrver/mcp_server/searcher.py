@@ -8,6 +8,7 @@ a time, and past `WAITING` of them a call is refused. Nothing is written.
 from __future__ import annotations
 
 import base64
+import logging
 import math
 import os
 import threading
@@ -34,6 +35,8 @@ from vretrver.reranker import Reranker
 from vretrver.retriever import Retriever
 from vretrver.trace import Ranking
 from vretrver.types import Box, Document, ImageRef, Query
+
+log = logging.getLogger(__name__)
 
 RESULTS = 20
 """Most results of a call, and most pictures among them."""
@@ -231,6 +234,8 @@ class Searcher:
 
     def _answered(self, ranking: Ranking, pictures: int) -> CallToolResult:
         """The ranking with pictures of its best, from the originals; the stored thumbnail where one is gone."""
+        for error in {trace.error for trace in ranking.traces if trace.error}:
+            log.warning("the agent failed: %s", error)  # for the operator; it may name what is none of the assistant's
         shown: dict[str, bytes] = {}
         for document in (result.document for result in ranking.results[:pictures]):
             if document.image is not None:
