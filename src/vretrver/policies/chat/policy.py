@@ -9,8 +9,7 @@ import json
 import os
 import random
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
@@ -25,8 +24,9 @@ from vretrver.policies.chat.pictures import Pictures
 from vretrver.policies.chat.request import Request, RequestWriter, fields
 from vretrver.policies.chat.response import Answer, read_answer
 from vretrver.policies.chat.retrying import Clock, Limits, Retrier, SystemClock
+from vretrver.policies.chat.side_by_side import side_by_side
 from vretrver.policies.chat.transport import Reply, Transport
-from vretrver.policies.chat.usage import ChatUsage, Counter
+from vretrver.policies.chat.usage import ChatUsage, Counter, spent
 from vretrver.policies.options import split_options
 from vretrver.protocol import Wire
 from vretrver.usage import Tokens
@@ -174,7 +174,14 @@ class ChatPolicy:
         alone = len(conversations) == 1
         stop = threading.Event()
         begun = self._clock.monotonic()
-        settled = self._at_once(lambda one: self._settle(one, alone, stop, begun), conversations, stop)
+
+        def cut() -> None:
+            stop.set()
+            self._transport.abort()
+
+        settled = side_by_side(
+            lambda one: self._settle(one, alone, stop, begun), conversations, self.limits.concurrency, cut, self._save
+        )
         failed = next((outcome for _key, outcome in settled if isinstance(outcome, Exception)), None)
         if failed is None:
             return [outcome for _key, outcome in settled if isinstance(outcome, Completion)]
@@ -240,25 +247,9 @@ class ChatPolicy:
             self._options, self._pictures, self._tools, stop=self._stop, scope=scope, known=self._known
         )
 
-    def _at_once(
-        self, settle: Callable[[Conversation], Settled], conversations: Sequence[Conversation], stop: threading.Event
-    ) -> list[Settled]:
-        if len(conversations) <= 1 or self.limits.concurrency == 1:
-            return [settle(conversation) for conversation in conversations]
-        pool = ThreadPoolExecutor(min(self.limits.concurrency, len(conversations)), "vretrver-chat")
-        running = [pool.submit(settle, conversation) for conversation in conversations]
-        try:
-            return [one.result() for one in running]
-        except BaseException:  # Ctrl-C: what runs is cut off, what waits is not begun, what came is paid for
-            stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            self._transport.abort()
-            pool.shutdown()
-            settled = [one.result() for one in running if not one.cancelled()]
-            self._kept.put([(key, one) for key, one in settled if key is not None and isinstance(one, Completion)])
-            raise
-        finally:
-            pool.shutdown()
+    def _save(self, settled: Sequence[Settled]) -> None:
+        """Keep what had come when a batch was interrupted."""
+        self._kept.put([(key, one) for key, one in settled if key is not None and isinstance(one, Completion)])
 
     def _settle(self, conversation: Conversation, failures: bool, stop: threading.Event, begun: float) -> Settled:
         key: str | None = None
@@ -287,7 +278,7 @@ class ChatPolicy:
 
     def _asked(self, request: Request, stop: threading.Event, seconds: float | None) -> Completion:
         answer = self._retrier.run(lambda left, tried: self._exchange(request, left, tried), self.name, stop, seconds)
-        self._counter.add(_usage(answer, request.images))
+        self._counter.add(spent(answer, request.images))
         if self._cache is not None and not answer.truncated:
             self._cache.put(request.key, answer)
         return Completion(answer.text, tokens=answer.tokens)
@@ -317,16 +308,3 @@ class ChatPolicy:
         self._counter.add(counted)
         reply = self._transport.post("/chat/completions", body, left)
         return read_answer(reply.body, reply.headers)
-
-
-def _usage(answer: Answer, images: int) -> ChatUsage:
-    tokens = answer.tokens or Tokens()
-    return ChatUsage(
-        answers=1,
-        prompt_tokens=tokens.prompt,
-        cached_tokens=tokens.cached or 0,
-        image_tokens=tokens.image or 0,
-        completion_tokens=tokens.completion,
-        images=images,
-        truncated=int(answer.truncated),
-    )

@@ -5,6 +5,9 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, fields
 
+from vretrver.policies.chat.response import Answer
+from vretrver.usage import Tokens
+
 
 @dataclass(frozen=True, slots=True)
 class ChatUsage:
@@ -56,3 +59,21 @@ class Counter:
     def add(self, usage: ChatUsage) -> None:
         with self._lock:
             self._total += usage
+
+
+def spent(answer: Answer, images: int) -> ChatUsage:
+    """What one answer cost.
+
+    Args:
+        images: pictures in its request.
+    """
+    tokens = answer.tokens or Tokens()
+    return ChatUsage(
+        answers=1,
+        prompt_tokens=tokens.prompt,
+        cached_tokens=tokens.cached or 0,
+        image_tokens=tokens.image or 0,
+        completion_tokens=tokens.completion,
+        images=images,
+        truncated=int(answer.truncated),
+    )
