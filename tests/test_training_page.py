@@ -12,7 +12,8 @@ import pytest
 from flat_world import flat_world
 from vretrver.cli.options import parse
 from vretrver.training.filtering import REASONS, Rules
-from vretrver.training.synthesis import Source, Synthesis
+from vretrver.training.sources import Source
+from vretrver.training.synthesis import Synthesis
 from vretrver.training.trajectories import Recipe
 
 PAGE = (Path(__file__).parents[1] / "docs" / "training.md").read_text(encoding="utf-8")

@@ -11,7 +11,8 @@ from PIL import Image
 from vretrver.datasets import load_task
 from vretrver.episode import Episode
 from vretrver.errors import InvalidInput, MissingPath, RecordError
-from vretrver.training.parquet import Row, read_rows, write_rows
+from vretrver.training.parquet import Row, write_rows
+from vretrver.training.parquet_reading import read_rows
 from vretrver.types import Candidate, Document, ImageRef, Query, Window
 
 

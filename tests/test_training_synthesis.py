@@ -12,9 +12,10 @@ from vretrver.errors import InvalidInput, MissingPath, PolicyError
 from vretrver.policies.scripted import ScriptedPolicy
 from vretrver.training.config import read_config, read_resolved
 from vretrver.training.filtering import Rules
-from vretrver.training.parquet import read_rows
+from vretrver.training.parquet_reading import read_rows
 from vretrver.training.sharegpt import read_sharegpt
-from vretrver.training.synthesis import Source, Synthesis, synthesize
+from vretrver.training.sources import Source
+from vretrver.training.synthesis import Synthesis, synthesize
 from vretrver.training.teachers import PolicyTeacher
 from vretrver.training.trajectories import Recipe, Synthesizer
 from vretrver.viewer import read_traces

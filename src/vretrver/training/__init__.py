@@ -3,8 +3,9 @@
     examples.py     Example: one conversation to learn from, rebuilt from a trace
     teachers/       who writes trajectories: the oracle of the small-detail world, the evidence agent, any chat model
     filtering.py    which trajectories are fit to be learned from, and why the others are not
+    truths.py       what is true of a window of the small-detail world, in words
     sharegpt.py     examples as files, in the format of the released data; parquet.py: rows for rewards and evaluation
-    config.py       settings from TOML, for every stage
+    config.py       settings from TOML, for every stage; sources.py: which topics of which task
     trajectories.py task, teacher and filter to examples in memory; synthesis.py: the same to a folder
 
 A teacher gives a `Policy`, and trajectories come from the product's own reranker and episode run with it: what is

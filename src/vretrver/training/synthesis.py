@@ -18,14 +18,12 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from vretrver.datasets import Task, Topic, load_task
+from vretrver.datasets import Task, Topic
 from vretrver.datasets.digest import data_digest
-from vretrver.datasets.missing import missing_pictures, without_missing
 from vretrver.episode import Episode
 from vretrver.errors import ImageError, InvalidInput, MissingPath
 from vretrver.evaluation.folder import made, write_text
@@ -37,66 +35,17 @@ from vretrver.training.config import claim_folder
 from vretrver.training.filtering import Rules, counts
 from vretrver.training.parquet import Row, write_rows
 from vretrver.training.sharegpt import ShownPictures, row_of
+from vretrver.training.sources import Source
 from vretrver.training.teachers import Teacher, load_teacher
 from vretrver.training.trajectories import UNREADABLE, Attempt, Recipe, Synthesizer, first_stage
 from vretrver.types import Candidate, Window
 from vretrver.viewer.trace_file import line_of, replace_file
 
+__all__ = ["Source", "Synthesis", "synthesize"]
+
 JOURNAL, EXAMPLES, COUNTS, TRACES, ROWS = "journal.jsonl", "sft.jsonl", "counts.json", "traces.jsonl", "rl"
 Place: TypeAlias = tuple[int, int, int]
 """Number of the task, of the sample and of the teacher."""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One task: what `vretrver eval` takes, and which of its topics.
-
-    Args:
-        dataset, root, task, split, pool, instructions, size, seed, distractors: as `datasets.load_task`.
-        groups: patterns of topic groups, such as `t->i/*`; all when empty.
-        limit: so many topics, evenly spread; None for all.
-        allow_missing: leave out what lacks its picture; else that is an error.
-    """
-
-    dataset: str
-    root: str | None = None
-    task: str | None = None
-    split: str | None = None
-    pool: str | None = None
-    instructions: str | None = None
-    size: int | None = None
-    seed: int | None = None
-    distractors: int | None = None
-    groups: tuple[str, ...] = ()
-    limit: int | None = None
-    allow_missing: bool = False
-
-    def load(self, cache: Path) -> Task:
-        """The task.
-
-        Raises:
-            InvalidInput: there is no such task, or no topic is left.
-            MissingPath: files or pictures are missing.
-        """
-        names = ("task", "split", "pool", "instructions", "size", "seed", "distractors")
-        given = {name: getattr(self, name) for name in names}
-        task = load_task(self.dataset, self.root, work=cache / "datasets" / self.dataset, **given)
-        topics = [one for one in task.topics if not self.groups or any(fnmatchcase(one.group, g) for g in self.groups)]
-        if self.limit is not None and self.limit < len(topics):
-            topics = [topics[at * len(topics) // self.limit] for at in range(self.limit)]
-        if not topics:
-            groups = ", ".join(dict.fromkeys(one.group or "(none)" for one in task.topics)) or "none at all"
-            raise InvalidInput(f"no topic of {task.name} is in the groups {', '.join(self.groups)}; there are {groups}")
-        return self._present(replace(task, topics=tuple(topics)))
-
-    def _present(self, task: Task) -> Task:
-        missing = missing_pictures(task)
-        if missing and not self.allow_missing:
-            raise MissingPath(
-                f"{len(missing)} pictures of {task.name} are missing, such as {', '.join(missing[:3])}; get them, or "
-                "set allow_missing = true"
-            )
-        return without_missing(task, missing) if missing else task
 
 
 @dataclass(frozen=True, slots=True)
