@@ -5,13 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import socket
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Literal, Self, TypeAlias
 
 from vretrver.boxes import BoxFamily
@@ -20,10 +18,10 @@ from vretrver.testing import faults
 from vretrver.testing.agent import Agent, Relevance
 from vretrver.testing.counters import Counters, Served
 from vretrver.testing.reading import BadRequest, Reading, read
+from vretrver.testing.server import Server
 from vretrver.testing.serving import Latency, PrefixCache, text_tokens
 
 Mode: TypeAlias = Literal["ideal", "faulty", "gullible"]
-MAX_REQUEST = 256 * 2**20
 STOP = "</tool_call>"
 
 
@@ -101,7 +99,7 @@ class FakeEndpoint:
         self._running = 0
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._server: _Server | None = None
+        self._server: Server | None = None
 
     @property
     def url(self) -> str:
@@ -121,7 +119,7 @@ class FakeEndpoint:
 
     def start(self) -> Self:
         self._closing.clear()
-        self._server = _Server(self)
+        self._server = Server(self)
         threading.Thread(target=self._server.serve_forever, args=(0.02,), name="fake-endpoint").start()
         return self
 
@@ -138,8 +136,8 @@ class FakeEndpoint:
     def __exit__(self, *_error: object) -> None:
         self.close()
 
-    def _complete(self, handler: BaseHTTPRequestHandler, data: bytes) -> None:
-        """Answer one chat completion request, one way or another."""
+    def complete(self, handler: BaseHTTPRequestHandler, data: bytes) -> None:
+        """Answer one chat completion request, one way or another; for its server."""
         with self._lock:
             self.bodies.append(data)
             self._running += 1
@@ -239,76 +237,3 @@ def shared_words(query: str, text: str, _image: bytes | None) -> float:
     """The share of the query's words that a text holds."""
     words = set(query.lower().split())
     return len(words & set(text.lower().split())) / max(1, len(words))
-
-
-class _Server(ThreadingHTTPServer):
-    """Knows its open connections, so that it can stop without waiting for idle ones."""
-
-    daemon_threads = False  # they are joined when it stops
-    request_queue_size = 128
-
-    def __init__(self, endpoint: FakeEndpoint) -> None:
-        self.endpoint = endpoint
-        self.open: set[socket.socket] = set()
-        super().__init__(("127.0.0.1", 0), _Handler)
-
-    def stop(self) -> None:
-        self.shutdown()
-        for line in tuple(self.open):
-            with suppress(OSError):
-                line.shutdown(socket.SHUT_RDWR)
-        self.server_close()
-
-    def handle_error(self, *_request: Any) -> None:
-        """A client that went away is its own affair."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = 2**16  # a response's head and body leave together
-    server: _Server
-
-    def setup(self) -> None:
-        self.server.open.add(self.request)
-        super().setup()
-
-    def finish(self) -> None:
-        with suppress(OSError):
-            super().finish()
-        self.server.open.discard(self.request)
-
-    def do_GET(self) -> None:
-        if not self._admitted():
-            return
-        if self.path != "/v1/models":
-            faults.send(self, 404, faults.error("there is nothing here"))
-            return
-        listed = {"object": "list", "data": [{"id": self.server.endpoint.model, "object": "model"}]}
-        faults.send(self, 200, json.dumps(listed).encode())
-
-    def do_POST(self) -> None:
-        length = self.headers.get("Content-Length", "")
-        if not length.isdigit() or int(length) > MAX_REQUEST:
-            self.close_connection = True
-            faults.send(self, 411, faults.error("a Content-Length is needed"))
-            return
-        data = self.rfile.read(int(length))
-        if not self._admitted():
-            return
-        if self.path != "/v1/chat/completions":
-            faults.send(self, 404, faults.error("there is nothing here"))
-            return
-        self.server.endpoint._complete(self, data)
-
-    def _admitted(self) -> bool:
-        key = self.server.endpoint.key
-        given = self.headers.get("Authorization", "").removeprefix("Bearer ")
-        if key is None or given == key:
-            return True
-        # As real servers do, the error repeats what it was given: a client must not let that into its logs.
-        faults.send(self, 401, faults.error(f"incorrect API key provided: {given}"))
-        return False
-
-    def log_message(self, *_words: Any) -> None:
-        """Nothing: the counters say it."""
