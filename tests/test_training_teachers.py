@@ -10,7 +10,7 @@ import pytest
 from flat_world import flat_world
 from vretrver.boxes import BoxFamily
 from vretrver.datasets import Task
-from vretrver.errors import InvalidInput
+from vretrver.errors import InvalidInput, RecordError
 from vretrver.messages import Completion, Conversation, ImagePart, Message, TextPart, ToolCall, View
 from vretrver.policies.scripted import ScriptedPolicy
 from vretrver.protocol import parse, render_answer, render_tool_call
@@ -155,6 +155,11 @@ def test_the_oracle_teaches_nothing_but_the_world(task: Task) -> None:
         load_teacher("oracle").policy(replace(task, name="mbeir/grocery"))
     with pytest.raises(InvalidInput, match="no candidates of one question"):
         World.of(task).question(["a", "b"])
+
+
+def test_a_world_that_is_not_whole_is_named() -> None:
+    with pytest.raises(RecordError, match="the world's question train-1-000000 is not whole: KeyError"):
+        World([{"id": "train-1-000000", "values": ["1"]}], {}).question(["train-1-000000-c0"])
 
 
 def test_any_policy_teaches(task: Task) -> None:

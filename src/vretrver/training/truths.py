@@ -16,7 +16,7 @@ from functools import cache, cached_property
 from typing import Any
 
 from vretrver.datasets import Task
-from vretrver.errors import InvalidInput
+from vretrver.errors import InvalidInput, RecordError
 from vretrver.messages import View
 from vretrver.types import Box
 from vretrver.world import Truth, topics, truth
@@ -138,12 +138,17 @@ class World:
 
         Raises:
             InvalidInput: they are no candidates of one question of this world.
+            RecordError: the question lacks something, or a picture of it has no truth.
         """
         ids = list(documents)
         names = {name.rpartition("-c")[0] for name in ids}
         if len(names) != 1 or names - self._records.keys():
             raise InvalidInput(f"these are no candidates of one question of this world: {', '.join(ids[:4])}")
-        return self._question(names.pop())
+        name = names.pop()
+        try:
+            return self._question(name)
+        except (KeyError, IndexError, TypeError, ValueError) as fault:
+            raise RecordError(f"the world's question {name} is not whole: {type(fault).__name__}: {fault}") from fault
 
     @cache  # noqa: B019  # lives as long as its world, a few kB a question
     def _question(self, name: str) -> Question:
