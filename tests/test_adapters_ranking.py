@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,6 +94,13 @@ def test_scores_count_where_every_document_has_one(scores: list[float | None], s
     (window,) = watched.windows
     assert [candidate.score for candidate in window.candidates] == seen  # type: ignore[attr-defined]
     assert [candidate.rank for candidate in window.candidates] == [1, 2]  # type: ignore[attr-defined]
+
+
+def test_a_policy_alone_is_enough_and_odd_things_are_no_pictures() -> None:
+    odd = Given("text", np.zeros((2, 2, 3), np.uint8))
+    with pytest.warns(UnreadPicture, match="cannot take a ndarray"):
+        placed = Ranker(Reddest()).rank("red", [odd, *PICTURES])
+    assert [one.at for one in placed] == [2, 3, 4, 1, 0]
 
 
 def test_an_embedder_orders_first(embedder: MeanColour) -> None:

@@ -75,6 +75,8 @@ def test_what_is_said_to_be_a_picture_and_is_refused() -> None:
         model().rank({"image": "https://example.org/a.png"}, ["a boat"])
     with pytest.raises(InvalidInput, match="has 'video'; allowed are text and image"):
         model().rank("red", [{"video": "a.mp4"}])
+    with pytest.raises(InvalidInput, match="text is a int"):
+        model().rank("red", [{"text": 7}])
 
 
 def test_queries_of_text_and_picture() -> None:

@@ -15,11 +15,10 @@ from dataclasses import replace
 from os import PathLike
 from typing import Any
 
-from vretrver.adapters.ranking import Given, Ranker
+from vretrver.adapters.ranking import Agent, Given, Ranker
 from vretrver.embedders import Embedder
 from vretrver.errors import InvalidInput, MissingExtra
 from vretrver.images import EXTENSIONS
-from vretrver.reranker import Reranker
 
 try:
     from haystack import Document, component, default_from_dict, default_to_dict
@@ -32,7 +31,7 @@ class VretrverRanker:
     """Ranks documents; `confidence` and `evidence` are added to copies of their meta, `score` becomes 1 / rank.
 
     Args:
-        reranker: a `Reranker`, or the name of a policy. A pipeline that is to be saved takes the name.
+        reranker: a `Reranker`, a policy, or the name of one. A pipeline that is to be saved takes the name.
         embedder: orders the documents first: an object or a name; None leaves the order and scores given.
         root: the folder below which paths of pictures are followed.
         top_k: how many documents come back; all when None.
@@ -41,7 +40,7 @@ class VretrverRanker:
 
     def __init__(
         self,
-        reranker: Reranker | str = "evidence",
+        reranker: Agent = "evidence",
         embedder: Embedder | str | None = None,
         root: str | PathLike[str] | None = None,
         top_k: int | None = None,

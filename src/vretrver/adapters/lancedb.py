@@ -17,10 +17,9 @@ import pyarrow as pa
 from lancedb.rerankers import Reranker as LanceReranker
 from lancedb.rerankers import RRFReranker
 
-from vretrver.adapters.ranking import Given, Ranker
+from vretrver.adapters.ranking import Agent, Given, Ranker
 from vretrver.embedders import Embedder
 from vretrver.errors import InvalidInput
-from vretrver.reranker import Reranker
 
 
 class VretrverReranker(LanceReranker):  # type: ignore[misc]  # the library has no types
@@ -35,7 +34,7 @@ class VretrverReranker(LanceReranker):  # type: ignore[misc]  # the library has 
 
     def __init__(
         self,
-        reranker: Reranker | str = "evidence",
+        reranker: Agent = "evidence",
         embedder: Embedder | str | None = None,
         root: str | PathLike[str] | None = None,
         *,

@@ -12,17 +12,20 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any
+from typing import Any, TypeAlias
 
 from vretrver.adapters.pictures import UnreadPicture, picture_of
 from vretrver.coarse import coarse_candidates
 from vretrver.embedders import Embedder, load_embedder
 from vretrver.errors import ImageError, InvalidInput, MissingPath
 from vretrver.images import image_size
-from vretrver.policies import load_policy
+from vretrver.policies import Policy, load_policy
 from vretrver.reranker import Reranker
 from vretrver.trace import Evidence, Ranking, StopReason
 from vretrver.types import Candidate, Document, ImageRef, Query
+
+Agent: TypeAlias = Reranker | Policy | str
+"""Who looks and ranks: a `Reranker`, a policy, or the name of one, which is loaded at the first call."""
 
 
 class AgentFailed(UserWarning):
@@ -79,7 +82,7 @@ class Ranker:
     """Ranks what is given.
 
     Args:
-        reranker: a `Reranker`, or the name of a policy (`load_policy`) that is loaded at the first call.
+        reranker: a `Reranker`, a policy, or the name of a policy (`load_policy`) that is loaded at the first call.
         embedder: orders the documents before the agent looks: an object or the name of one (`load_embedder`). None
             leaves them in the order given, with the scores given where every document has one.
         root: the folder below which paths of pictures are followed; see `vretrver.adapters.pictures`.
@@ -87,7 +90,7 @@ class Ranker:
 
     def __init__(
         self,
-        reranker: Reranker | str = "evidence",
+        reranker: Agent = "evidence",
         embedder: Embedder | str | None = None,
         root: str | PathLike[str] | None = None,
     ) -> None:
@@ -99,7 +102,7 @@ class Ranker:
         Raises:
             InvalidInput, MissingExtra: no such policy or embedder, or its library is not installed.
         """
-        if isinstance(self._reranker, str):
+        if not isinstance(self._reranker, Reranker):
             self._reranker = Reranker(load_policy(self._reranker))
         if isinstance(self._embedder, str):
             self._embedder = load_embedder(self._embedder)
@@ -128,7 +131,7 @@ class Ranker:
         Raises:
             InvalidInput: it is empty, or its picture is refused.
         """
-        return Query(text, () if image in (None, "") else (picture_of(image, self._root),))
+        return Query(text, () if _nothing(image) else (picture_of(image, self._root),))
 
     def _placed(self, query: Query, found: list[tuple[Document, float | None]], places: dict[str, int]) -> list[Placed]:
         self.load()
@@ -147,7 +150,7 @@ class Ranker:
         """The document, with its picture if that may be opened and has a header; None when nothing is left of it."""
         text = (given.text or "").strip() or None
         image: ImageRef | None = None
-        if given.image is not None and given.image != "":
+        if not _nothing(given.image):
             try:
                 image = picture_of(given.image, self._root)
                 image_size(image)
@@ -155,6 +158,10 @@ class Ranker:
                 image = None
                 warnings.warn(UnreadPicture(f"document {given.id or name!r}: {refused}"), stacklevel=4)
         return Document(name, text, image) if text or image else None
+
+
+def _nothing(image: Any) -> bool:
+    return image is None or (isinstance(image, str) and not image)
 
 
 def _warn_of_failures(ranking: Ranking) -> None:

@@ -15,10 +15,9 @@ from os import PathLike
 from typing import Any, TypeAlias
 
 from vretrver.adapters.pictures import Base64
-from vretrver.adapters.ranking import Given, Ranker
+from vretrver.adapters.ranking import Agent, Given, Ranker
 from vretrver.embedders import Embedder
 from vretrver.errors import InvalidInput, MissingExtra
-from vretrver.reranker import Reranker
 from vretrver.types import Query
 
 try:
@@ -38,7 +37,7 @@ class VretrverRanker(BaseRanker):  # type: ignore[misc]  # the library has no ty
 
     def __init__(
         self,
-        reranker: Reranker | str = "evidence",
+        reranker: Agent = "evidence",
         embedder: Embedder | str | None = "lite",
         root: str | PathLike[str] | None = None,
     ) -> None:

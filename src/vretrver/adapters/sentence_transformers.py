@@ -20,11 +20,10 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from vretrver.adapters.pictures import picture_of
-from vretrver.adapters.ranking import Given, Placed, Ranker
+from vretrver.adapters.ranking import Agent, Given, Placed, Ranker
 from vretrver.embedders import Embedder
 from vretrver.errors import InvalidInput
 from vretrver.images import EXTENSIONS
-from vretrver.reranker import Reranker
 from vretrver.types import Query
 
 Input: TypeAlias = Any
@@ -38,7 +37,7 @@ class VretrverCrossEncoder:
 
     def __init__(
         self,
-        reranker: Reranker | str = "evidence",
+        reranker: Agent = "evidence",
         embedder: Embedder | str | None = "lite",
         root: str | PathLike[str] | None = None,
     ) -> None:
@@ -80,6 +79,8 @@ class VretrverCrossEncoder:
         if isinstance(value, Mapping):
             if strangers := [key for key in value if key not in ("text", "image")]:
                 raise InvalidInput(f"an input has {strangers[0]!r}; allowed are text and image")
+            if not isinstance(value.get("text"), str | None):
+                raise InvalidInput(f"an input's text is a {type(value['text']).__name__}; give a string")
             return Given(value.get("text"), value.get("image"))
         if isinstance(value, str):
             return Given(image=value) if self._names_a_picture(value) else Given(value)
