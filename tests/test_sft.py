@@ -87,9 +87,8 @@ def test_what_is_frozen_stays_to_the_bit(
     assert record.facts["steps"] == 1 and record.parent == base
 
 
-@pytest.mark.parametrize("family", ["qwen3_vl", "qwen2_vl"])
-def test_other_families_train_too(paint: Paint, tmp_path: Path, family: Any) -> None:
-    folder = lessons.model(tmp_path / "base", family)
+def test_another_family_trains_too(paint: Paint, tmp_path: Path) -> None:
+    folder = lessons.model(tmp_path / "base", "qwen3_vl")
     config = replace(TINY, model=folder, tune_vision=True, tune_projector=True)
     train(config, lessons.examples(paint, 2), tmp_path / "out", progress=False)
     assert moved(folder, tmp_path / "out") == {"language", "vision", "projector"}
@@ -161,9 +160,7 @@ def trained_in(folder: str, out: str, base: str, *, slowly: bool) -> None:
 
 
 def long_run(found: Sequence[Example], out: str, base: str, callbacks: Sequence[Any] = ()) -> Checkpoint:
-    config = replace(
-        TINY, model=base, max_steps=9, epochs=9, batch=2, micro_batch=1, save_every=3, lora_rank=4, lora_dropout=0.3
-    )
+    config = replace(TINY, model=base, max_steps=6, batch=2, micro_batch=1, save_every=2, lora_rank=4, lora_dropout=0.3)
     return train(config, found, Path(out), callbacks=callbacks, progress=False)
 
 
@@ -178,7 +175,7 @@ def pause() -> Any:
 
 
 def test_a_kill_costs_nothing_but_time(base: str, paint: Paint, tmp_path: Path) -> None:
-    """Killed with SIGKILL after step 7, gone on from the checkpoint of step 6: the same curve to the last digit.
+    """Killed with SIGKILL after step 5, gone on from the checkpoint of step 4: the same curve to the last digit.
 
     Order of the data, learning rate, optimizer, and the dropout's random numbers all have to be where they were.
     """
@@ -187,8 +184,8 @@ def test_a_kill_costs_nothing_but_time(base: str, paint: Paint, tmp_path: Path) 
     out = tmp_path / "killed"
     process = in_a_process(tmp_path, out, base, slowly=True)
     log = out / PLACE / "train_log.jsonl"
-    deadline = time.monotonic() + 60
-    while not (log.is_file() and log.read_text().count("\n") >= 7):
+    deadline = time.monotonic() + 300
+    while not (log.is_file() and log.read_text().count("\n") >= 5):
         assert process.poll() is None and time.monotonic() < deadline, process.stderr and process.stderr.read()
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
@@ -196,18 +193,18 @@ def test_a_kill_costs_nothing_but_time(base: str, paint: Paint, tmp_path: Path) 
     assert not (out / "vretrver.json").exists()
     with pytest.raises(MissingPath, match="no finished checkpoint"):
         Checkpoint.read(out)
-    assert last_whole(out) == str(out / PLACE / STEPS / "checkpoint-6")
-    half = out / PLACE / STEPS / "checkpoint-8"  # as if the kill had come while it was written
+    assert last_whole(out) == str(out / PLACE / STEPS / "checkpoint-4")
+    half = out / PLACE / STEPS / "checkpoint-6"  # as if the kill had come while it was written
     half.mkdir()
     (half / "trainer_state.json").write_text('{"global_st')
-    assert last_whole(out) == str(out / PLACE / STEPS / "checkpoint-6")
+    assert last_whole(out) == str(out / PLACE / STEPS / "checkpoint-4")
     record = long_run(found, str(out), base)
     assert record == whole
     curves = [
         [(line["step"], line["loss"], line["learning_rate"], line["tokens"]) for line in read_log(folder / PLACE)]
         for folder in (tmp_path / "whole", out)
     ]
-    assert curves[0] == curves[1] and [step for step, *_figures in curves[0]] == list(range(1, 10))
+    assert curves[0] == curves[1] and [step for step, *_figures in curves[0]] == list(range(1, 7))
     ours, theirs = tensors(tmp_path / "whole"), tensors(out)
     assert all(ours[name].equal(theirs[name]) for name in ours)
 
