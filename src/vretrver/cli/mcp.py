@@ -16,7 +16,8 @@ _MORE = """\
 The assistant starts this command itself and speaks to it over stdin and stdout; its configuration names the command:
   {"mcpServers": {"photos": {"command": "vretrver", "args": ["mcp", "/path/to/photos.vr"]}}}
 With --http it listens on 127.0.0.1 instead, for clients on this machine: http://127.0.0.1:PORT/mcp. There is no token:
-whoever can connect to this machine's loopback can search. Tools: search_images, rerank, inspect."""
+whoever can connect to this machine's loopback can search. Tools: search_images, rerank, inspect. Assistants wait
+about a minute for an answer: with a slow model, give --budget seconds=30."""
 
 
 def add(commands: Commands) -> None:
