@@ -203,7 +203,7 @@ JSON = st.recursive(
 TURN = st.fixed_dictionaries({}, optional={"from": st.sampled_from(["human", "gpt", "system"]) | JSON, "value": JSON})
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     st.dictionaries(st.sampled_from(["conversations", "images", "numbers", "facts"]), st.lists(TURN, max_size=4) | JSON)
 )
