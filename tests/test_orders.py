@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vretrver.orders import agreement, fused, merged
+from vretrver.orders import agreement, fused, merged, place_odds
 
 
 def test_two_orders_meet_in_the_middle() -> None:
@@ -39,12 +39,19 @@ def test_agreement_counts_pairs() -> None:
 
 
 def test_fusion_runs_from_one_order_to_the_other() -> None:
-    assert fused("abc", "cba", 0) == tuple("abc")
-    assert fused("abc", "cba", 1) == tuple("cba")
-    assert fused("abcd", "bcda", 0.5) == tuple("bacd")  # a: 1/61 + 1/64, b: 1/62 + 1/61
+    odds = place_odds("cba")
+    assert fused("abc", odds, 0) == tuple("abc")
+    assert fused("abc", odds, 1) == tuple("cba")
+    assert fused("abcd", place_odds("bcda"), 0.5) == tuple("bacd")  # products of places: 4, 2, 6, 12
+
+
+def test_prior_odds_move_what_an_agent_put_second() -> None:
+    """Second place costs 2 log 2 = 1.39; at equal weight odds that are 1.4 better make up for it, 1.3 do not."""
+    assert fused("ab", {"a": 0.0, "b": 1.4}, 0.5) == ("b", "a")
+    assert fused("ab", {"a": 0.0, "b": 1.3}, 0.5) == ("a", "b")
 
 
 @given(st.integers(0, 30), st.floats(0, 1), st.randoms())
 def test_every_fusion_is_a_permutation(k: int, weight: float, random: Random) -> None:
     one, other = random.sample(range(k), k), random.sample(range(k), k)
-    assert sorted(fused(one, other, weight)) == sorted(merged(one, other, range(k))) == list(range(k))
+    assert sorted(fused(one, place_odds(other), weight)) == sorted(merged(one, other, range(k))) == list(range(k))

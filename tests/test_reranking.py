@@ -55,7 +55,10 @@ def by_name(conversation: Conversation) -> str:
 def test_a_second_look_shows_the_head_in_reverse() -> None:
     policy = ScriptedPolicy(by_name)
     ranking = Reranker(policy, second_look="reverse").rerank("q", texts(4))
-    assert [ids(conversation) for conversation in policy.seen] == [["d0", "d1", "d2", "d3"], ["d3", "d2", "d1", "d0"]]
+    assert [ids(conversation) for conversation in policy.seen] == [
+        ["d0", "d1", "d2", "d3"],
+        ["d0", "d1", "d2", "d3"],
+    ]  # its own order was d3 first
     assert ranking.ids == ("d3", "d2", "d1", "d0")
     assert ranking.agreement == 1
     assert [(trace.look, trace.start) for trace in ranking.traces] == [(None, 0), ("reverse", 0)]
@@ -160,6 +163,17 @@ def test_fusion_weighs_the_coarse_order() -> None:
     ]
     assert orders[0] == ("d2", "d1", "d0") and orders[3] == ("d0", "d1", "d2")
     assert orders[1][0] == "d2" and orders[2][0] == "d0"
+
+
+def test_fusion_weighs_chances_where_they_are_known() -> None:
+    """d0 is the agent's last, which costs 2 log 3 = 2.2 log-odds; only where the coarse stage is that sure it leads."""
+
+    def agent(conversation: Conversation) -> str:
+        return render_answer([ids(conversation).index(name) for name in ("d2", "d1", "d0")])
+
+    reranker = Reranker(ScriptedPolicy(agent), calibration=SCORES, fusion=0.5)
+    assert reranker.rerank("q", found(0.1, 0.0, 0.0)).ids == ("d2", "d1", "d0")
+    assert reranker.rerank("q", found(5.0, 0.0, 0.0)).ids == ("d0", "d2", "d1")
 
 
 def test_a_gate_skips_what_is_certain() -> None:

@@ -46,6 +46,15 @@ def count(browser: Browser, selector: str) -> int:
     return int(browser.ask(f"document.querySelectorAll({selector!r}).length"))
 
 
+def test_second_looks_and_gates_are_told(browser: Browser, tmp_path: Path, paint: Paint) -> None:
+    once = looked([paint(f"{i}.png", size=(80, 60)) for i in range(3)])
+    twice = replace(once, traces=(once.traces[0], replace(once.traces[0], look="reverse")), agreement=2 / 3)
+    text = show(browser, tmp_path, [twice])
+    assert "A second look" in text and "shown in reverse" in text and "67 % of pairs" in text
+    gated = replace(once, traces=(), skipped="the coarse stage is certain")
+    assert "Nobody looked: the coarse stage is certain." in show(browser, tmp_path, [gated])
+
+
 def test_it_draws_turns_moves_and_boxes(browser: Browser, tmp_path: Path, paint: Paint) -> None:
     text = show(browser, tmp_path, [looked([paint(f"{i}.png", size=(80, 60)) for i in range(3)])])
     assert "Looking moved “Picture 1” from 2nd to first." in text

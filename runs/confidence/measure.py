@@ -9,8 +9,8 @@ weak, middling and strong (`AGENTS`). Differences are paired, topic by topic, wi
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from tqdm import tqdm
 from vretrver.calibration import Calibration
 from vretrver.evaluation.statistics import paired_interval
 from vretrver.metrics import hit_rate
-from vretrver.orders import fused, merged
+from vretrver.orders import fused, merged, place_odds
 from vretrver.reranker import Reranker
 from vretrver.trace import Ranking
 from vretrver.windows import load_planner
@@ -34,7 +34,7 @@ AGENTS = {
     "strong": Traits(5.0, 0.3, 0.6, 1.0),
 }
 DEPTH = 50
-WEIGHTS = (0.1, 0.25, 0.5, 0.75)
+WEIGHTS = (0.1, 0.2, 0.3, 0.5)
 GATES = (0.99, 0.95, 0.9, 0.8, 0.7)
 BOUNDS = ("0.01", "0.02", "0.05", "0.1", "0.2")
 
@@ -109,20 +109,18 @@ def _measure(table: Table, topic: Found, traits: Traits, coarse: Calibration) ->
         tail = once.ids[len(first) :]
         table.add(f"merge, {look}: the second look alone", (*second, *tail), 4)
         table.add(f"merge, {look}: ties to the first look", (*merged(first, second, first), *tail), 4)
-    _own_reverse(table, topic, traits, once)
+    _other_reverse(table, topic, traits, once)
     for bound in BOUNDS:
         rank(f"adaptive:{bound}", f"adaptive:{bound}")
     chances = coarse.chances(topic.query, topic.candidates[:DEPTH])
     assert chances is not None
     for weight in WEIGHTS:
-        table.add(f"sliding, fusion {weight}", fused(plain.ids, ids, weight), plain.usage.windows)
-        logits = {name: float(np.log(chance / (1 - chance))) for name, chance in zip(ids, chances, strict=True)}
-        score = {
-            name: weight * logits[name] - (1 - weight) * 2 * np.log(rank)
-            for rank, name in enumerate(plain.ids, start=1)
-        }
-        product = sorted(plain.ids, key=lambda name: -score[name])
-        table.add(f"sliding, product of chances {weight}", product, plain.usage.windows)
+        table.add(f"sliding, reciprocal ranks {weight}", _reciprocal(plain.ids, ids, weight), plain.usage.windows)
+        known = {name: math.log(chance / (1 - chance)) for name, chance in zip(ids, chances, strict=True)}
+        table.add(f"sliding, fusion {weight}", fused(plain.ids, known, weight), plain.usage.windows)
+        table.add(
+            f"sliding, fusion {weight}, chances unknown", fused(plain.ids, place_odds(ids), weight), plain.usage.windows
+        )
     for gate in GATES:
         skipped = chances[0] >= gate
         table.add(f"sliding, gate {gate}", ids if skipped else plain.ids, 0 if skipped else plain.usage.windows)
@@ -135,14 +133,21 @@ def _looks(once: Ranking, twice: Ranking) -> tuple[tuple[str, ...], tuple[str, .
     return once.ids[: len(second)], second
 
 
-def _own_reverse(table: Table, topic: Found, traits: Traits, once: Ranking) -> None:
-    """A second look at the first one's own order reversed, for comparison."""
+def _other_reverse(table: Table, topic: Found, traits: Traits, once: Ranking) -> None:
+    """A second look at the coarse order reversed, for comparison."""
     head = once.ids[: len(once.traces[-1].candidates)]
-    by_id = {one.document.id: one for one in topic.candidates}
-    shown = [replace(by_id[name]) for name in reversed(head)]
-    second = Reranker(Simulated(topic, traits, 7), planner=load_planner("onepass:20")).rerank(topic.query, shown).ids
-    tie = sorted(head, key=lambda name: by_id[name].rank)
-    table.add("merge, second look at its own order reversed", (*merged(head, second, tie), *once.ids[len(head) :]), 4)
+    tie = [one for one in topic.candidates if one.document.id in head]
+    policy = Simulated(topic, traits, 7)
+    second = Reranker(policy, planner=load_planner("onepass:20")).rerank(topic.query, list(reversed(tie))).ids
+    order = merged(head, second, [one.document.id for one in tie])
+    table.add("merge, second look at the coarse order reversed", (*order, *once.ids[len(head) :]), 4)
+
+
+def _reciprocal(one: Sequence[str], other: Sequence[str], weight: float) -> list[str]:
+    """Weighted reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009), for comparison."""
+    score = {name: (1 - weight) / (60 + rank) for rank, name in enumerate(one, start=1)}
+    score |= {name: score[name] + weight / (60 + rank) for rank, name in enumerate(other, start=1)}
+    return sorted(one, key=lambda name: -score[name])
 
 
 if __name__ == "__main__":

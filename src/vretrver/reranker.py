@@ -44,10 +44,10 @@ class Reranker:
             and the ranking is `partial`.
         prices: of the policy's tokens; they fill `Usage.money`.
         second_look: after the plan, while the budget has room, the head of the list (as long as the plan's last window)
-            is ranked once more with its candidates shown in reversed incoming order (`reverse`) or in one that their
-            ids draw (`shuffle`); the result is `orders.merged` of both looks, and `Ranking.agreement` says how far they
+            is ranked once more with its candidates shown in reverse (`reverse`) or in an order that their ids draw
+            (`shuffle`); the result is `orders.merged` of both looks, and `Ranking.agreement` says how far they
             agree.
-        fusion: how much the coarse order counts in the result, 0..1 (`orders.fused`).
+        fusion: how much the coarse stage counts in the result, 0..1 (`orders.fused`).
         gate: where the coarse stage gives its first candidate at least this chance (`Calibration.chances`), nobody
             looks: the coarse order stands and `Ranking.skipped` says why. None always looks.
         calibration: what chances and confidences are read from; the packaged one when None (`vretrver.calibration`).

@@ -6,6 +6,7 @@ calls `advance`; `reranker` does so for many queries at once. Failures are on th
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -142,7 +143,7 @@ class Reranking:
         """
         order = self._order
         if self._rules.fusion:
-            order = orders.fused(order, self._coarse, self._rules.fusion)
+            order = orders.fused(order, self._coarse_odds(), self._rules.fusion)
         evidence = merged_evidence(self.traces)
         results = tuple(
             Result(rank, candidate, 1.0 / rank, NEUTRAL, evidence.get(candidate.document.id, ()))
@@ -157,6 +158,13 @@ class Reranking:
         return replace(found, results=tuple(told)[:top_k], no_match=not results or best < below)
 
     # -- the plan -----------------------------------------------------------------------------------------------
+
+    def _coarse_odds(self) -> dict[int, float]:
+        """What the coarse stage says of each candidate, in log-odds; by its order alone where it gives no chances."""
+        if self._chances is None:
+            return orders.place_odds(self._coarse)
+        bounded = (min(max(chance, 1e-9), 1 - 1e-9) for chance in self._chances)
+        return {item: math.log(chance / (1 - chance)) for item, chance in enumerate(bounded)}
 
     def _certain(self) -> str | None:
         """Why nobody needs to look, or None."""
@@ -203,8 +211,8 @@ class Reranking:
         answered = [trace.stop is StopReason.ANSWERED for trace in self.traces[len(self.traces) - len(asked) :]]
         if self._rules.second_look is None or len(head) < 2 or not all(answered):
             return
-        # Incoming order was shown first, by and large: reversed, who was favoured by their place is so no longer.
-        shown = sorted(head, reverse=True)
+        # Last what came first: who led because of their place will fall.
+        shown = list(reversed(head))
         if self._rules.second_look == "shuffle":
             ids = "\n".join(self.candidates[item].document.id for item in sorted(head))
             random.Random(ids).shuffle(shown)  # noqa: S311  # no secret; the same candidates, the same order

@@ -9,13 +9,15 @@ function drawLooks(ranking) {
   return section;
 }
 
+const LOOKS = { reverse: ", shown in reverse", shuffle: ", shown shuffled" };
+
 function drawWindow(ranking, trace, position) {
   const ids = array(trace.candidates).map(string);
   const start = finite(trace.start) || 0;
   const views = viewsByIndex(trace);
   const turns = array(trace.turns).map(object);
   const box = h("article", { class: "window" });
-  if (ranking.traces.length > 1) box.append(h("h3", null, `Window ${position + 1}`, h("span", { class: "aside" }, `places ${start + 1} to ${start + ids.length}`)));
+  if (ranking.traces.length > 1) box.append(h("h3", null, trace.look ? "A second look" : `Window ${position + 1}`, h("span", { class: "aside" }, `places ${start + 1} to ${start + ids.length}${own(LOOKS, string(trace.look)) || ""}`)));
   const shown = array(trace.prompt).length ? folded(`What it was given: ${count(ids.length, "candidate")}`, { class: "given" }, () => drawPrompt(ranking, trace)) : null;
   const list = h("ol", { class: "turns" });
   turns.forEach((turn, index) => list.append(drawTurn(ranking, trace, views, turn, index)));

@@ -54,6 +54,8 @@ function readRanking(record) {
     results,
     traces: array(record.traces).map(object),
     noMatch: record.no_match === true,
+    skipped: string(record.skipped),
+    agreement: finite(record.agreement),
     usage: object(record.usage),
     pictures: object(record.pictures),
     byId: new Map(results.map((result) => [result.id, result])),
@@ -95,7 +97,8 @@ function verdictOf(ranking) {
   const top = results[0];
   const moved = results.filter((result) => moveOf(result) !== 0).length;
   let verdict;
-  if (!traces.length) verdict = { kind: "coarse", text: "The coarse order, as it was found; no agent ran." };
+  if (ranking.skipped) verdict = { kind: "coarse", text: `Nobody looked: ${ranking.skipped.slice(0, 300)}.` };
+  else if (!traces.length) verdict = { kind: "coarse", text: "The coarse order, as it was found; no agent ran." };
   else if (top.coarse !== null && top.coarse > 1) verdict = { kind: "changed", text: `${agent} moved “${nameOf(top)}” from ${ordinal(top.coarse)} to first.` };
   else if (moved) verdict = { kind: "below", text: `The first result stayed; ${agent.toLowerCase()} moved ${number(moved)} of ${number(results.length)} below it.` };
   else verdict = { kind: "same", text: `${agent} changed nothing in the order.` };

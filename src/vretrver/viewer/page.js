@@ -38,7 +38,7 @@ function drawCost(ranking) {
   const rounds = finite(usage.rounds), windows = finite(usage.windows), price = finite(usage.money);
   const facts = [["time", finite(usage.seconds) === null ? null : seconds(usage.seconds)], ["looks", finite(usage.tool_calls)], ["pictures shown", finite(usage.images)],
     ["model calls", finite(usage.policy_calls)], ["from a cache", finite(usage.cache_hits) || null], ["windows", windows > 1 && rounds ? `${number(windows)} in ${count(rounds, "round")}` : null],
-    ...tokenFacts(object(usage.tokens)), ["money", price === null ? null : money(price)], ["repairs", ranking.repairs.length]];
+    ...tokenFacts(object(usage.tokens)), ["money", price === null ? null : money(price)], ["repairs", ranking.repairs.length], ["both looks agree on", ranking.agreement === null ? null : `${Math.round(ranking.agreement * 100)} % of pairs`]];
   return h("dl", { class: "costs" }, facts.filter(([, value]) => value !== null).map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, typeof value === "number" ? number(value) : value))));
 }
 
