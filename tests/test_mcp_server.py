@@ -484,6 +484,16 @@ def test_a_missing_index_is_one_line(capsys: pytest.CaptureFixture[str]) -> None
     assert captured.out == "" and captured.err.startswith("vretrver: ") and captured.err.count("\n") == 1
 
 
+def test_a_port_that_is_taken_is_one_line(index: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        assert main(["mcp", index, "--http", "--port", port, "--policy", "none"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"vretrver: cannot listen on port {port} of 127.0.0.1: ") and "choose another" in line
+
+
 @pytest.mark.parametrize("port", ["0", "65536", "http"])
 def test_a_port_is_a_port(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:

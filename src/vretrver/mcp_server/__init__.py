@@ -9,11 +9,12 @@ assistant on another machine should come through `vretrver serve`, which has a t
 
 from __future__ import annotations
 
+import socket
 import sys
 from typing import Any
 
 from vretrver import __version__
-from vretrver.errors import MissingExtra
+from vretrver.errors import InvalidInput, MissingExtra
 
 try:
     from mcp.server.mcpserver import MCPServer
@@ -25,6 +26,7 @@ except ImportError as missing:
 
 __all__ = ["Searcher", "build_server", "serve"]
 
+HOST = "127.0.0.1"
 BODY_BYTES = 10 * 2**20
 """Most bytes of a request over HTTP: a query's picture in base64 fits."""
 
@@ -55,9 +57,23 @@ def serve(server: MCPServer[Any], port: int | None = None) -> None:
     Args:
         port: None speaks over stdin and stdout; a number speaks streamable HTTP on that port of 127.0.0.1, at /mcp, to
             requests whose Host and Origin are this machine's.
+
+    Raises:
+        InvalidInput: the port is taken, or not ours to take.
     """
     if port is None:
         server.run("stdio")
         return
-    print(f"vretrver: an MCP server at http://127.0.0.1:{port}/mcp", file=sys.stderr, flush=True)  # noqa: T201
-    server.run("streamable-http", host="127.0.0.1", port=port, json_response=True, max_request_body_size=BODY_BYTES)
+    _check(port)
+    print(f"vretrver: an MCP server at http://{HOST}:{port}/mcp", file=sys.stderr, flush=True)  # noqa: T201
+    server.run("streamable-http", host=HOST, port=port, json_response=True, max_request_body_size=BODY_BYTES)
+
+
+def _check(port: int) -> None:
+    """Said beforehand, because the web server would end the process in its own words."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the web server binds
+        try:
+            probe.bind((HOST, port))
+        except OSError as fault:
+            raise InvalidInput(f"cannot listen on port {port} of {HOST}: {fault.strerror}; choose another") from None
