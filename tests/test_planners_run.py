@@ -109,7 +109,7 @@ def test_thumbnails_and_looks_are_counted(tmp_path: Path) -> None:
         ours = Ours(endpoint.url, drain, "onepass", pictures=pictures, tool_turns=2, patches=25)
         ranked = ours.rank(topics.topic(0))
     assert [step[0].image_tokens for step in ranked.steps] == [500, 500 + 200, 500 + 200 + 49]
-    assert ranked.rounds == 1 and ours.setting == "pictures at up to 25 patches, 2 tool turns"
+    assert ranked.rounds == 1 and ours.setting == "onepass, pictures of 25 patches, 2 tool turns"
 
 
 def served(seconds: float) -> Served:
@@ -132,7 +132,7 @@ def rows(found: list[float], calls: float) -> list[dict[str, float]]:
 
 def test_sums_differences_and_the_table() -> None:
     before, after = rows([1.0, 0.0, 1.0, 0.0], 4), rows([1.0, 0.0, 1.0, 1.0], 3)
-    told = {"name": "ours: merge", "track": "text", "setting": "no tools", **summary(after)}
+    told = {"name": "ours", "track": "text", "setting": "merge", **summary(after)}
     assert (told["topics"], told["calls"], told["p50"], told["R@5"]["mean"]) == (4, 3, 2.5, 0.75)
     assert told["p95"] == pytest.approx(3.85)
     change = difference(before, after)
@@ -140,7 +140,7 @@ def test_sums_differences_and_the_table() -> None:
     assert change["interval"][0] <= 0 <= 0.25 <= change["interval"][1]
     lines = table({"merge/text": told}, "text").splitlines()
     assert len(lines) == 3 and lines[2].startswith(
-        "| ours: merge, no tools | 4 | 3 | 1 | 100 | 40 | 60 | 30 | 5 | 2.50 |"
+        "| `merge` ours, merge | 4 | 3 | 1 | 100 | 40 | 60 | 30 | 5 | 2.50 |"
     )
     assert table({"merge/text": told}, "image").count("\n") == 1
 
@@ -196,5 +196,5 @@ def test_a_small_run_writes_all_it_found(tmp_path: Path) -> None:
     assert found["contenders"]["paper/0"]["image"] == 4 * 20 * 391
     assert [(one["valid"], one["topics"]) for one in found["faults"]] == [(1, 1), (1, 1)]
     assert "no --peers" in found["absent"]["rank_llm, rerankers"]
-    assert done.stdout == (tmp_path / "table.md").read_text() and "| ours: merge, no tools |" in done.stdout
+    assert done.stdout == (tmp_path / "table.md").read_text() and "| `merge` ours, merge |" in done.stdout
     assert (tmp_path / "planners.png").stat().st_size > 10_000

@@ -67,7 +67,7 @@ def _one(servers: Servers, key: str, count: int, sound: list[list[int]], peers: 
         valid += sorted(order) == list(range(K))
         same += order == list(sound[index])
     contender.close()
-    return Survived(contender.name, count, valid, same, sum(servers.faults(name).values()), said[:160])
+    return Survived(key.removesuffix("/text"), count, valid, same, sum(servers.faults(name).values()), said[:160])
 
 
 def table(rows: list[Survived]) -> str:

@@ -59,8 +59,8 @@ class Ours:
         **options: Any,
     ) -> None:
         self.track = "image" if pictures else "text"
-        shown = f"pictures at up to {patches} patches, {tool_turns} tool turns" if pictures else "no tools"
-        self.name = f"ours: {planner}"
+        shown = f"{planner}, pictures of {patches} patches, {tool_turns} tool turns" if pictures else planner
+        self.name = "ours"
         self.setting = ", ".join([shown, *(f"{name}={value}" for name, value in options.items())])
         self._documents = [_document(number, pictures) for number in range(K)]
         wire = Wire(boxes="0-1000").showing(patches)

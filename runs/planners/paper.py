@@ -40,7 +40,7 @@ class Paper:
     setting: what else there is to say, such as whether the server keeps prefixes.
     """
 
-    name = "the paper's schedule"
+    name = "the paper's"
 
     def __init__(
         self,

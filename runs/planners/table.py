@@ -12,19 +12,19 @@ HEAD = (
 
 
 def table(found: Mapping[str, Any], track: str) -> str:
-    """One line a contender of a track: means a query, simulated seconds, the client's CPU a call (median)."""
+    """One line a contender of a track: means a query, simulated seconds, and the client's CPU a call (median)."""
     lines = ["| " + " | ".join(HEAD) + " |", "|---|" + "---:|" * (len(HEAD) - 1)]
-    for one in found.values():
+    for key, one in found.items():
         if one["track"] == track:
-            lines.append("| " + " | ".join(cells(one)) + " |")
+            lines.append("| " + " | ".join(cells(key, one)) + " |")
     return "\n".join(lines)
 
 
-def cells(one: Mapping[str, Any]) -> list[str]:
+def cells(key: str, one: Mapping[str, Any]) -> list[str]:
     low, high = one["R@5"]["interval"]
     tokens = [f"{one[name]:,.0f}" for name in ("prompt", "cached", "uncached", "image", "completion")]
     return [
-        f"{one['name']}, {one['setting']}",
+        f"`{key.removesuffix('/text')}` {one['name']}, {one['setting']}",
         str(one["topics"]),
         f"{one['calls']:.2f}".removesuffix(".00"),
         f"{one['rounds']:.2f}".removesuffix(".00"),
