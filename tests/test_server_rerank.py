@@ -135,7 +135,7 @@ def test_a_text_is_never_taken_for_a_path(server: Served, tmp_path: Path) -> Non
     [
         ({"query": QUERY}, 422, "documents"),
         ({"query": QUERY, "documents": "text"}, 422, "documents"),
-        ({"query": " ", "documents": ["a"]}, 422, "empty"),
+        ({"query": " ", "documents": ["a"]}, 422, "query: there is no word in it"),
         ({"query": QUERY, "documents": ["a"], "top_n": 0}, 422, "top_n"),
         ({"query": QUERY, "documents": [{"image": "/etc/passwd"}]}, 422, "documents.0"),
         ({"query": QUERY, "documents": ["a", {"image": "bm8gcGljdHVyZSE="}]}, 422, "documents.1: "),

@@ -73,7 +73,7 @@ def app(
         made.include_router(routes.router)
     pages.mount(made)
     faults.install(made)
-    openapi.install(made)
+    openapi.install(made, guarded=settings.token is not None)
     # The last one added is the first to see a request.
     made.add_middleware(Bodies, settings=settings)
     made.add_middleware(Bearer, settings=settings)

@@ -7,8 +7,9 @@ does, under the number that the client is told.
 from __future__ import annotations
 
 import logging
+import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -20,6 +21,7 @@ from starlette.exceptions import HTTPException
 from vretrver.errors import ImageError, IndexMismatch, InvalidInput, MissingExtra, MissingPath, StorageError
 
 log = logging.getLogger("vretrver.server")
+_FIELD = re.compile(r"(?!(?:str|int|bool|float|none)$)[a-z_]+")  # shapes are named `ContentItem`, `list[...]`, `str`
 
 
 class Refused(Exception):
@@ -113,14 +115,32 @@ def install(app: FastAPI) -> None:
 
 
 def misread(errors: Any) -> Refused:
-    """422 for what a schema refused; names the first fault."""
-    first = errors[0]
-    param = ".".join(map(str, first["loc"])) or None
-    more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
-    came = repr(first.get("input"))
+    """422 for what a schema refused; names the first fault.
+
+    Where several shapes are allowed, pydantic tells one fault for each, with the shape's name inside the place; here
+    they are told together at the place itself.
+    """
+    places = [_place(error["loc"]) for error in errors]
+    param = places[0][0]
+    said = [_said(error, rest) for error, (place, rest) in zip(errors, places, strict=True) if place == param]
+    came = repr(errors[0].get("input"))
     came = came if len(came) <= 80 else came[:77] + "..."
     came = came.encode("utf-8", "backslashreplace").decode()
-    return Refused(422, "invalid_request", f"{param or 'the request'}: {first['msg']}; got {came}{more}", param)
+    message = f"{param or 'the request'}: {' or: '.join(dict.fromkeys(said))}; got {came}"
+    return Refused(422, "invalid_request", message, param or None)
+
+
+def _place(loc: Sequence[int | str]) -> tuple[str, str]:
+    """Where an error is, up to where shapes part; and the rest, without the shapes' names."""
+    parts = [(str(part), isinstance(part, int) or bool(_FIELD.fullmatch(part))) for part in loc]
+    whole = next((at for at, (_part, is_place) in enumerate(parts) if not is_place), len(parts))
+    rest = [part for part, is_place in parts[whole:] if is_place]
+    return ".".join(part for part, _is_place in parts[:whole]), ".".join(rest)
+
+
+def _said(error: Mapping[str, Any], rest: str) -> str:
+    message = "there is no word in it" if error["type"] == "string_pattern_mismatch" else error["msg"]
+    return f"{rest}: {message}" if rest else str(message)
 
 
 def validated(kind: Any, values: Any) -> Any:

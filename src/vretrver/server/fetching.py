@@ -92,11 +92,14 @@ class Fetch:
                 connection.sock = line if scheme == "http" else _encrypted(line, host)
                 with closing(connection):
                     connection.request("GET", target, headers=headers)
-                    return self._body(connection.getresponse())
+                    found = self._body(connection.getresponse())
         except (HTTPException, OSError) as fault:
             if time.monotonic() >= deadline:
                 raise _failed(f"it takes longer than {self._seconds:g} s") from None
             raise _failed(f"it cannot be reached ({type(fault).__name__})") from None
+        if time.monotonic() >= deadline:  # a body of unknown length looks whole when it is cut off
+            raise _failed(f"it takes longer than {self._seconds:g} s")
+        return found
 
     def _body(self, answer: HTTPResponse) -> bytes | str:
         location = answer.headers.get("Location")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from fastapi import Request
-from pydantic import BaseModel
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
@@ -17,14 +17,16 @@ from vretrver.server.faults import Refused, validated
 from vretrver.server.fetching import Fetch
 from vretrver.server.images import Source, read_pictures
 from vretrver.server.schemas import (
+    Asking,
     ContentItem,
     DocumentsBody,
     ImageItem,
+    ImageUrlPart,
     Item,
     RerankBody,
     SearchBody,
     TextItem,
-    TextPart,
+    TextQuery,
 )
 from vretrver.server.settings import Settings
 from vretrver.types import Document, ImageRef, Query
@@ -65,11 +67,7 @@ class Reading:
         """A rerank's query and documents; a document's id is its place in the request."""
         body: RerankBody = validated(RerankBody, await _json(request))
         given = body.documents
-        items: Sequence[Item]
-        if isinstance(given, ContentItem):
-            items = [ContentItem(content=[part]) for part in given.content]
-        else:
-            items = given
+        items: Sequence[Item] = given if isinstance(given, list) else [ContentItem(content=[p]) for p in given.content]
         if len(items) > self._settings.documents:
             raise Refused(
                 413,
@@ -109,6 +107,7 @@ class Reading:
             fields, files = await self._form(request)
             if fields:
                 raise Refused(422, "invalid_request", f"a form of documents has files alone; got {sorted(fields)[0]!r}")
+            files = [(name or hashlib.sha256(data).hexdigest()[:16], data) for name, data in files]
             validated(DocumentsBody, {"documents": [{"id": name} for name, _data in files]})
             sources = [Source(data, f"images.{at}") for at, (_name, data) in enumerate(files)]
             pictures = await self._pictures(sources)
@@ -154,9 +153,11 @@ class Reading:
                             name[:40],
                         )
                     files.append((value.filename or "", await value.read()))
+                elif name == "images":  # a picture whose part has no file name; undecodable text comes as Latin-1
+                    files.append(("", value.encode("latin-1", "replace")))
                 elif name in fields:
                     raise Refused(422, "invalid_request", f"the field {name[:40]!r} comes twice", name[:40])
-                elif value != "":
+                elif value != "" or name not in ("text", "instruction"):  # a form sends what is left blank
                     fields[name] = value if name in ("text", "instruction") else _field(value)
         return fields, files
 
@@ -179,17 +180,18 @@ def _distinct(documents: list[Document]) -> list[Document]:
     for at, document in enumerate(documents):
         if document.id in seen:
             name = f"documents.{at}.id"
-            raise Refused(422, "invalid_request", f"{name}: {document.id[:100]!r} comes twice; ids are unique", name)
+            raise Refused(409, "id_taken", f"{name}: {document.id[:100]!r} comes twice; ids are unique", name)
         seen.add(document.id)
     return documents
 
 
 def _field(value: str) -> Any:
-    """A form's field: JSON where it is, else the text itself."""
+    """A form's field: JSON where it is, else the text itself. A form leaves out what it does not say, so no null."""
     try:
-        return json.loads(value, parse_constant=_no_constant)
+        read = json.loads(value, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         return value
+    return value if read is None else read
 
 
 async def _json(request: Request) -> Any:
@@ -211,16 +213,14 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
 
 
-def _parts(item: str | BaseModel) -> tuple[str, list[str]]:
+def _parts(item: Asking | Item) -> tuple[str, list[str]]:
     """A rerank item's text and pictures."""
     match item:
         case str():
             return item, []
-        case TextItem():
+        case TextItem() | TextQuery():
             return item.text, [] if item.image is None else [item.image]
         case ImageItem():
             return "", [item.image]
-        case ContentItem():
-            texts = [part.text for part in item.content if isinstance(part, TextPart)]
-            return "\n".join(texts), [part.image_url.url for part in item.content if not isinstance(part, TextPart)]
-    raise TypeError(type(item).__name__)
+    texts = [part.text for part in item.content if not isinstance(part, ImageUrlPart)]
+    return "\n".join(texts), [part.image_url.url for part in item.content if isinstance(part, ImageUrlPart)]

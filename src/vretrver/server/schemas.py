@@ -8,18 +8,30 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
+from pydantic.config import JsonDict
 from typing_extensions import TypedDict
 
 from vretrver.budget import Budget
 from vretrver.listing.table import ID, PATH
-from vretrver.listing.texts import MAX_CAPTION, MAX_ID, TEXT
+from vretrver.listing.texts import MAX_CAPTION, MAX_ID, TEXT, unusable
 
 RESERVED = (*ID, *PATH, *TEXT)
 """Names that a listing reads as something else than metadata."""
 
+WORDS = r"[^\s\x00-\x20\x7f-\xa0]"
+"""A pattern that every engine reads alike: something that is neither blank nor control."""
+
+
+def _whole(value: Any) -> Any:
+    """5.0 is an integer in JSON."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Count = Annotated[int, Field(ge=0, le=10**9), BeforeValidator(_whole)]
+Few = Annotated[int, Field(ge=1, le=200), BeforeValidator(_whole)]
 Text = Annotated[str, StringConstraints(max_length=MAX_CAPTION)]
-Said = Annotated[str, StringConstraints(max_length=MAX_CAPTION, pattern=r"\S")]
+Said = Annotated[str, StringConstraints(max_length=MAX_CAPTION, pattern=WORDS)]
 Image = Annotated[
     str,
     Field(
@@ -45,7 +57,7 @@ Condition = TypedDict(
     },
     total=False,
 )
-Condition.__pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[attr-defined]
+Condition.__pydantic_config__ = ConfigDict(extra="forbid", strict=True)  # type: ignore[attr-defined]
 Where = Annotated[
     dict[str, Scalar | list[Scalar] | Condition],
     Field(
@@ -56,30 +68,46 @@ Where = Annotated[
 
 
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Lenient(BaseModel):
+    """Fields nobody knows are passed over; those that are known have their types."""
+
+    model_config = ConfigDict(strict=True)
 
 
 class Spend(Strict):
     """What the request may cost; what is left out is bounded by the operator alone."""
 
     seconds: float | None = Field(None, ge=0, le=3600, allow_inf_nan=False)
-    calls: int | None = Field(None, ge=0, le=10**9)
-    tokens: int | None = Field(None, ge=0, le=10**9)
-    images: int | None = Field(None, ge=0, le=10**9)
+    calls: Count | None = None
+    tokens: Count | None = None
+    images: Count | None = None
     money: float | None = Field(None, ge=0, le=1e9, allow_inf_nan=False, description="Needs a server with prices.")
 
     def budget(self) -> Budget:
         return Budget(**self.model_dump())
 
 
+_TEXT_OR_IMAGES: JsonDict = {
+    "anyOf": [
+        {"required": ["text"], "properties": {"text": {"type": "string", "pattern": WORDS}}},
+        {"required": ["images"], "properties": {"images": {"minItems": 1}}},
+    ]
+}
+
+
 class SearchBody(Strict):
     """A query of text, pictures, or both."""
+
+    model_config = ConfigDict(json_schema_extra=_TEXT_OR_IMAGES)
 
     text: Text | None = None
     images: list[Image] = Field(default=[], max_length=8)
     instruction: Text | None = Field(None, description="What kind of match is wanted.")
-    k: int = Field(10, ge=1, le=200, description="How many results.")
-    top_k: int | None = Field(None, ge=1, le=200, description="How many candidates the agent looks at.")
+    k: Few = Field(10, description="How many results.")
+    top_k: Few | None = Field(None, description="How many candidates the agent looks at.")
     where: Where | None = None
     policy: bool | None = Field(None, description="Whether the agent looks; the server's habit when left out.")
     budget: Spend | None = None
@@ -123,54 +151,82 @@ class SearchAnswer(BaseModel):
     trace: str | None = Field(description="URL of what the agent did; null when nobody looked.")
 
 
-class TextPart(BaseModel):
+class TextPart(Lenient):
     type: Literal["text"]
     text: Text
 
 
-class ImageUrl(BaseModel):
+class SaidPart(Lenient):
+    type: Literal["text"]
+    text: Said
+
+
+class ImageUrl(Lenient):
     url: Image
 
 
-class ImageUrlPart(BaseModel):
+class ImageUrlPart(Lenient):
     type: Literal["image_url"]
     image_url: ImageUrl
 
 
 Part = Annotated[TextPart | ImageUrlPart, Field(discriminator="type")]
+_ONE_PICTURE: JsonDict = {
+    "contains": {"properties": {"type": {"const": "image_url"}}, "required": ["type"]},
+    "minContains": 0,
+    "maxContains": 1,
+}
 
 
-class ContentItem(BaseModel):
+class ContentItem(Lenient):
     """A text, a picture, or both, as vLLM takes it."""
 
-    content: list[Part] = Field(min_length=1, max_length=16)
+    content: list[Part] = Field(min_length=1, max_length=16, json_schema_extra=_ONE_PICTURE)
 
 
-class TextItem(BaseModel):
+class ContentList(Lenient):
+    """Documents as older vLLM takes them: each part is one."""
+
+    content: list[Part] = Field(max_length=1000)
+
+
+class ContentQuery(Lenient):
+    """The same where there must be something."""
+
+    content: list[Annotated[SaidPart | ImageUrlPart, Field(discriminator="type")]] = Field(min_length=1, max_length=16)
+
+
+class TextItem(Lenient):
     """A text, perhaps with a picture, as Cohere and Jina take it."""
 
     text: Text
     image: Image | None = None
 
 
-class ImageItem(BaseModel):
+class TextQuery(Lenient):
+    """The same where there must be something."""
+
+    text: Said
+    image: Image | None = None
+
+
+class ImageItem(Lenient):
     """A picture, as Jina takes it."""
 
     image: Image
 
 
+Asking = Said | ContentQuery | TextQuery | ImageItem
 Item = Text | ContentItem | TextItem | ImageItem
 
 
-class RerankBody(BaseModel):
+class RerankBody(Lenient):
     """A rerank as Cohere, Jina and vLLM spell it; fields that mean nothing here are passed over."""
 
-    query: Item
-    documents: list[Item] | ContentItem = Field(
-        description="What is ranked. With `content` alone, as older vLLM takes it, each part is a document."
-    )
+    query: Asking
+    documents: list[Item] | ContentList
     model: str | None = Field(None, description="Any name; it comes back. This server has one model.")
-    top_n: int | None = Field(None, ge=1, le=10**9)
+    top_n: Annotated[int, Field(ge=1, le=10**9), BeforeValidator(_whole)] | None = None
     return_documents: bool | None = None
     budget: Spend | None = Field(None, description="Only here: what the request may cost.")
 
@@ -191,21 +247,34 @@ class RerankAnswer(BaseModel):
     results: list[Ranked]
 
 
+_TEXT_OR_IMAGE: JsonDict = {
+    "anyOf": [{"required": [name], "properties": {name: {"type": "string"}}} for name in ("text", "image")],
+}
+
+
+_NAMES: JsonDict = {"minLength": 1, "maxLength": MAX_ID, "pattern": r"^[^\x00]+$", "not": {"enum": [*RESERVED]}}
+
+
 class NewDocument(Strict):
     """A document to add: text, a picture, or both."""
+
+    model_config = ConfigDict(json_schema_extra=_TEXT_OR_IMAGE)
 
     id: Id
     text: Said | None = None
     image: Image | None = None
-    metadata: dict[Id, str | bool | int | Number] = Field(
-        default={}, max_length=64, json_schema_extra={"propertyNames": {"not": {"enum": list(RESERVED)}}}
+    metadata: dict[str, str | bool | int | Number] = Field(
+        default={}, max_length=64, json_schema_extra={"propertyNames": _NAMES}
     )
 
     @field_validator("metadata")
     @classmethod
-    def _no_reserved(cls, metadata: dict[str, Any]) -> dict[str, Any]:
-        if taken := sorted(set(metadata) & set(RESERVED)):
-            raise ValueError(f"metadata cannot be named {taken[0]!r}: listings read that as text, picture or id")
+    def _named(cls, metadata: dict[str, Any]) -> dict[str, Any]:
+        for name in metadata:
+            if name in RESERVED:
+                raise ValueError(f"metadata cannot be named {name!r}: listings read that as text, picture or id")
+            if why := unusable(name):
+                raise ValueError(f"metadata has a name that cannot be one: {why}")
         return metadata
 
 

@@ -15,7 +15,7 @@ from fastapi.responses import StreamingResponse
 from vretrver.coarse import coarse_ranking
 from vretrver.server.answers import search_answer
 from vretrver.server.faults import refused
-from vretrver.server.openapi import SEARCH_REQUEST
+from vretrver.server.openapi import EVENT, SEARCH_REQUEST
 from vretrver.server.parts import Parts, Server
 from vretrver.server.reading import Asked
 from vretrver.server.schemas import SearchAnswer
@@ -29,7 +29,7 @@ _EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Events: `coarse` (a ranking nobody looked at), then `progress` before every round of windows, "
         "then `ranking` (as POST /v1/search answers); or `error`. Each holds one JSON object.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": EVENT}},
     }
 }
 
