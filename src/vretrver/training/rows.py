@@ -5,7 +5,7 @@ what the model will meet there, and control tokens in texts are defused in the s
 turns with the token that ends a turn, nothing else: no word of a user, no tool's answer, no picture.
 
 A row is never cut: an example longer than the context is left out and counted. It leaves out packing, which TRL refuses
-for pictures, and models whose pictures take a number of tokens that their size does not tell.
+for pictures, and models whose pictures become other tokens than repeats of one.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from vretrver.errors import ImageError, InvalidInput, MissingPath
 from vretrver.images import open_image
-from vretrver.messages import Message, TextPart
+from vretrver.messages import Message, TextPart, View
 from vretrver.policies.local.prompts import PromptWriter, picture_unit
 from vretrver.training.examples import Example
 from vretrver.types import ImageRef
@@ -92,20 +94,15 @@ class RowMaker:
         name: the model's, for messages.
 
     Raises:
-        InvalidInput: the model's template ends the assistant's turns with no token of its own, or the tokens of its
-            pictures cannot be told from their size.
+        InvalidInput: the model's template ends the assistant's turns with no token of its own.
     """
 
     def __init__(self, writer: PromptWriter, name: str) -> None:
         self.writer = writer
-        unit = picture_unit(writer.processor.image_processor)
-        if unit is None:
-            raise InvalidInput(
-                f"{name} cannot be trained here: how many tokens its pictures take is not told by their size; take a "
-                "model of the Qwen-VL families"
-            )
-        self._area = unit * unit
         self.end = _end_of_turn(writer, name)
+        self.picture = int(writer.tokenizer.convert_tokens_to_ids(writer.processor.image_token))
+        self._unit = picture_unit(writer.processor.image_processor)
+        self._counted: dict[tuple[int, int], int] = {}
 
     def rows(self, example: Example) -> list[Row]:
         """One row where every turn's prompt continues the one before, as the Qwen templates write it.
@@ -139,8 +136,19 @@ class RowMaker:
 
     def _row(self, messages: tuple[Message, ...], short: int, spans: list[tuple[int, int]]) -> Row:
         views = self.writer.prompt(messages[:-1]).views
-        more = sum(view.width * view.height // self._area - 1 for view in views)
+        more = sum(self.tokens_of(view) - 1 for view in views)
         return Row(messages, tuple(sorted(spans)), short, short + more)
+
+    def tokens_of(self, view: View) -> int:
+        """How many tokens a picture of a prompt takes: by its area where the model takes any size, else by trial."""
+        if self._unit:
+            return view.width * view.height // self._unit**2
+        size = (view.width, view.height)
+        if size not in self._counted:
+            blank = np.zeros((view.height, view.width, 3), np.uint8)
+            tried = self.writer.processor(text=[self.writer.processor.image_token], images=[[blank]])
+            self._counted[size] = sum(int(token) == self.picture for token in tried["input_ids"][0])
+        return self._counted[size]
 
 
 def make_rows(
@@ -228,10 +236,12 @@ class Collator:
         import torch
 
         writer = self._maker.writer
-        inputs = dict(writer.inputs([writer.prompt(row.messages[:-1])]))
+        prompt = writer.prompt(row.messages[:-1])
+        inputs = dict(writer.inputs([prompt]))
         said = torch.tensor(self._maker.said(row.messages[-1]))
         ids = torch.cat([inputs.pop("input_ids")[0], said])
-        place = self._short_places(ids)
+        first = self._firsts(ids, [self._maker.tokens_of(view) for view in prompt.views])
+        place = torch.cumsum(first, 0) - 1  # where each picture counts as one token
         if len(ids) != row.tokens or int(place[-1]) + 1 != row.short:
             raise InvalidInput(
                 f"a row came out with {len(ids)} tokens where {row.tokens} were expected: the processor treats "
@@ -248,14 +258,16 @@ class Collator:
             encoded[key] = torch.cat([value[0], torch.zeros(len(said), dtype=value.dtype)]) if told else value
         return encoded
 
-    def _short_places(self, ids: Any) -> Any:
-        """The position of each token where every picture counts as one: repeats of the picture's token stand still."""
+    def _firsts(self, ids: Any, counts: Sequence[int]) -> Any:
+        """Which tokens are no repeats: all but the second and later ones of each picture."""
         import torch
 
-        token = self._maker.writer.tokenizer.convert_tokens_to_ids(self._maker.writer.processor.image_token)
-        repeats = torch.zeros_like(ids, dtype=torch.bool)
-        repeats[1:] = (ids[1:] == token) & (ids[:-1] == token)
-        return torch.cumsum(~repeats, 0) - 1
+        of_pictures = (ids == self._maker.picture).nonzero().flatten()
+        firsts = torch.ones_like(ids, dtype=torch.bool)
+        firsts[of_pictures] = False
+        starts = torch.tensor([0, *counts], dtype=torch.long).cumsum(0)[: len(counts)]
+        firsts[of_pictures[starts[starts < len(of_pictures)]]] = True
+        return firsts
 
 
 def _damage(example: Example, opened: dict[ImageRef, str | None]) -> str | None:
