@@ -13,7 +13,7 @@ import pytest
 from vretrver.calibration import load_calibration
 from vretrver.cli import main
 from vretrver.datasets import Card, Task, Topic
-from vretrver.errors import InvalidInput, MissingPath
+from vretrver.errors import InvalidInput, MissingPath, RecordError
 from vretrver.evaluation.calibrating import LEAST, calibrate, cut_off, judged_of
 from vretrver.evaluation.evaluate import evaluate
 from vretrver.evaluation.settings import Settings
@@ -101,6 +101,18 @@ def test_where_the_policy_knows_itself_only_chances_are_fitted(tmp_path: Path) -
 
     _made, report = calibrate(run(60, tmp_path, sure))
     assert not report.result and "only the chances" in report.summary()
+
+
+def test_traces_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    folder = run(LEAST, tmp_path)
+    traces = folder / "traces.jsonl"
+    text = traces.read_text()
+    traces.write_text(text.replace('"coarse_score":1.0', '"coarse_score":1e999', 1))
+    with pytest.raises(RecordError, match="a score of topic 'q0' is no finite number"):
+        calibrate(folder)
+    traces.unlink()
+    with pytest.raises(MissingPath, match="no such trace file"):
+        calibrate(folder)
 
 
 def test_too_little_to_fit_on(tmp_path: Path) -> None:

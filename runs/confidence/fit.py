@@ -92,11 +92,11 @@ def line(name: str, model: Logistic, rows: Rows) -> str:
     )
 
 
-def absence(model: Logistic, rows: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Best confidence per ranking, whether its answers were taken out, and its topic; of agents that ranked both."""
-    rows = rows.kept(rows.turn % PAIRED == 0)
+def absence(chance: np.ndarray, rows: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Highest chance per ranking, whether its answers were taken out, and its topic; of agents that ranked both."""
+    paired = rows.turn % PAIRED == 0
+    chance, rows = chance[paired], rows.kept(paired)
     firsts = np.flatnonzero(rows.first)
-    chance = model.chances(rows.signals)
     ends = [*firsts[1:], len(chance)]
     best = np.array([chance[start:end].max() for start, end in zip(firsts, ends, strict=True)])
     return best, rows.absent[firsts].astype(bool), rows.topic[firsts]
@@ -120,14 +120,25 @@ def report(model: Logistic, rows: Rows) -> None:
 
 
 def report_absence(model: Logistic, rows: Rows) -> None:
-    print("\n| absent answers, by the best confidence | AUC |\n|---|---|")
+    print("\n| absent answers, told by | AUC |\n|---|---|")
     for known in (True, False):
         for looks in (1, 2):
             told = rows.kept((rows.known.astype(bool) == known) & (rows.looks == looks))
-            best, absent, topic = absence(model, told)
-            ends = auc_interval(-best, absent, topic)
-            coarse = "coarse chances known" if known else "not known"
-            print(f"| {looks} look(s), {coarse} | {auc(-best, absent):.3f} ({ends[0]:.3f} to {ends[1]:.3f}) |")
+            after = f"after {looks} look(s)"
+            signs = {f"confidence {after}, coarse chances {'' if known else 'not '}known": model.chances(told.signals)}
+            if known:
+                held = told.kept(told.signals["unknown"] == 0)
+                print(_absence_line(f"the coarse chance alone, {after}", held.signals["coarse"], held))
+            if looks == 2 and known:
+                signs["agreement of both looks alone"] = np.where(told.first, told.signals["steady_first"], -1.0)
+            for name, sign in signs.items():
+                print(_absence_line(name, sign, told))
+
+
+def _absence_line(name: str, sign: np.ndarray, rows: Rows) -> str:
+    best, absent, topic = absence(sign, rows)
+    low, high = auc_interval(-best, absent, topic)
+    return f"| {name} | {auc(-best, absent) or 0:.3f} ({low:.3f} to {high:.3f}) |"
 
 
 def main() -> None:
@@ -164,7 +175,7 @@ def no_match(model: Logistic, fitting: Rows, held_out: Rows) -> float:
     print("\n| no_match below | half | said where an answer is in the pool | said where none is | right where said |")
     print("|---|---|---|---|---|")
     for half, rows in enumerate((fitting, held_out)):
-        best, absent, _topic = absence(model, rows)
+        best, absent, _topic = absence(model.chances(rows.signals), rows)
         there = rows.kept(rows.first & ~rows.absent.astype(bool))
         said = model.chances(there.signals) < below
         shares = ((best[~absent] < below).mean(), (best[absent] < below).mean(), there.right[said].mean())

@@ -6,6 +6,7 @@ will be asked. How well they hold is told by cross-validation: every topic by we
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from vretrver.calibration import Calibration, Logistic, from_retriever, kind_of, packaged
 from vretrver.calibration.logistic import Signals, fit
 from vretrver.calibration.signals import of_ranking, of_scores
-from vretrver.errors import InvalidInput
+from vretrver.errors import InvalidInput, RecordError
 from vretrver.evaluation.folder import config_of, outcomes_of
 from vretrver.evaluation.runner import TRACES
 from vretrver.evaluation.statistics import auc, calibration
@@ -29,6 +30,8 @@ from vretrver.viewer.trace_file import records_of
 
 LEAST = 50
 """Topics that a model is fitted on at least."""
+MOST = 5000
+"""Topics that are read at most: no weight is surer for more of them, and rankings take memory."""
 FOLDS = 5
 RIGHT_AT_MOST = 0.1
 """How many of the rankings that say `no_match` may have been right in their first place."""
@@ -129,7 +132,7 @@ def calibrate(folder: str | os.PathLike[str]) -> tuple[Calibration, Report]:
 
 
 def judged_of(folder: Path) -> list[Judged]:
-    """The run's topics whose answers are known and that have something to rank.
+    """The run's topics whose answers are known and that have something to rank; `MOST` of them, evenly spread.
 
     Raises:
         MissingPath, RecordError: the folder has no traces, or they do not parse.
@@ -139,12 +142,15 @@ def judged_of(folder: Path) -> list[Judged]:
         for one in outcomes_of(folder)
         if any(grade > 0 for grade in one.relevant.values())
     }
-    found = ((str(record.get("topic")), ranking) for record, ranking in records_of(folder / TRACES))
-    return [
-        Judged(topic, ranking, relevant[topic])
-        for topic, ranking in found
-        if topic in relevant and len(ranking.results) > 1
-    ]
+    kept = set(list(relevant)[:: -(-len(relevant) // MOST) or 1])
+    judged = []
+    for record, ranking in records_of(folder / TRACES):
+        topic = str(record.get("topic"))
+        if topic in kept and len(ranking.results) > 1:
+            if not all(math.isfinite(result.candidate.score) for result in ranking.results):
+                raise RecordError(f"{folder / TRACES}: a score of topic {topic!r} is no finite number")
+            judged.append(Judged(topic, ranking, relevant[topic]))
+    return judged
 
 
 def fitted(judged: Sequence[Judged], about: dict[str, Any] | None = None) -> Calibration:
