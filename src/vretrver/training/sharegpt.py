@@ -40,7 +40,7 @@ class ShownPictures:
 
     Args:
         folder: the data folder.
-        encoding: `png` keeps every pixel; `jpeg` (quality 95, colour not halved) takes about a quarter of the room.
+        encoding: `png` keeps every pixel; `jpeg` (quality 95, colour not halved) takes less than half the room.
     """
 
     def __init__(self, folder: Path, encoding: Literal["png", "jpeg"] = "jpeg") -> None:
