@@ -119,6 +119,22 @@ def report(model: Logistic, rows: Rows) -> None:
             print(line(f"{looks} look(s), {coarse}", model, told.kept(told.looks == looks)))
 
 
+def report_coarse(coarse: Calibration, topics: Sequence[Found]) -> None:
+    """How the coarse chances hold, a task at a time: of rank 1, and of an answer beyond rank 20."""
+    print(
+        "\n| coarse stage of | topics | rank 1: right | chance | ECE | answer beyond rank 20 | sum of chances there |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for task in sorted({topic.task for topic in topics if len(topic.candidates) >= LEAST}):
+        some = [topic for topic in topics if topic.task == task]
+        chances = [coarse.chances(topic.query, topic.candidates[:DEPTH]) or [] for topic in some]
+        first, right = [one[0] for one in chances], [bool(topic.right[0]) for topic in some]
+        beyond = float(np.mean([topic.right[20:DEPTH].any() for topic in some]))
+        cells = (float(np.mean(right)), float(np.mean(first)), calibration(first, right)["ece"], beyond)
+        tail = float(np.mean([sum(one[20:]) for one in chances]))
+        print(f"| {task} | {len(some)} | " + " | ".join(f"{cell:.3f}" for cell in (*cells, tail)) + " |")
+
+
 def report_absence(model: Logistic, rows: Rows) -> None:
     print("\n| absent answers, told by | AUC |\n|---|---|")
     for known in (True, False):
@@ -151,6 +167,7 @@ def main() -> None:
     fitting, held_out = rows.kept(rows.half == 0), rows.kept(rows.half == 1)
     model = fitted_result(fitting)
     print(f"Fitted on half 0, of half 1:\n{model}\n")
+    report_coarse(coarse, [topic for topic in topics if topic.half == 1])
     report(model, held_out)
     report_absence(model, held_out)
     print(f"\nFitted on the other collections:\n{HEAD}")

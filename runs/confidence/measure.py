@@ -1,6 +1,6 @@
 """What second looks, fusion, the gate and the adaptive planner bring and cost, with simulated agents.
 
-    python -m runs.confidence.measure --work FOLDER [--every 3]
+    python -m runs.confidence.measure --work FOLDER [--every 3] [--half 1]
 
 Chances come from weights fitted on half 0. Half 0 is what was chosen on, half 1 what may be reported. Three agents:
 weak, middling and strong (`AGENTS`). Differences are paired, topic by topic, with 95 % bootstrap intervals.
@@ -74,17 +74,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--every", type=int, default=3, help="of so many topics one")
+    parser.add_argument("--half", type=int, choices=(0, 1), default=1)
     options = parser.parse_args()
     topics = read(options.work)
     coarse = fitted_coarse([topic for topic in topics if topic.half == 0])
-    for half in (0, 1):
-        chosen = [topic for topic in topics if topic.half == half and len(topic.candidates) >= DEPTH][:: options.every]
-        for name, traits in AGENTS.items():
-            table = Table()
-            for topic in tqdm(chosen, desc=f"half {half}, {name}", unit="topic"):
-                _measure(table, topic, traits, coarse)
-            print(f"\n### Half {half}, {name} agent, {len(chosen)} topics, {DEPTH} candidates\n")
-            table.print("sliding")
+    chosen = [topic for topic in topics if topic.half == options.half and len(topic.candidates) >= DEPTH][
+        :: options.every
+    ]
+    for name, traits in AGENTS.items():
+        table = Table()
+        for topic in tqdm(chosen, desc=name, unit="topic"):
+            _measure(table, topic, traits, coarse)
+        print(f"\n### Half {options.half}, {name} agent, {len(chosen)} topics, {DEPTH} candidates\n")
+        table.print("sliding")
 
 
 def _measure(table: Table, topic: Found, traits: Traits, coarse: Calibration) -> None:
