@@ -7,7 +7,10 @@ from typing import Any, TypeAlias
 
 Commands: TypeAlias = Any  # argparse's own type for this is private
 
-POLICIES = "evidence (default), chat:URL#MODEL, local:MODEL, cross-encoder:MODEL, or none: the coarse order alone"
+POLICIES = (
+    "evidence (default), chat:URL#MODEL, local:MODEL, cross-encoder:MODEL, or none: the coarse order alone; "
+    "options of chat: and local: stand behind the name, such as ,stop=false,retries=2"
+)
 
 
 def command(commands: Commands, name: str, summary: str, more: str = "") -> Any:
