@@ -66,7 +66,14 @@ def serve(server: MCPServer[Any], port: int | None = None) -> None:
         return
     _check(port)
     print(f"vretrver: an MCP server at http://{HOST}:{port}/mcp", file=sys.stderr, flush=True)  # noqa: T201
-    server.run("streamable-http", host=HOST, port=port, json_response=True, max_request_body_size=BODY_BYTES)
+    server.run(
+        "streamable-http",
+        host=HOST,
+        port=port,
+        stateless_http=True,  # nothing is remembered between calls, so nothing piles up
+        json_response=True,
+        max_request_body_size=BODY_BYTES,
+    )
 
 
 def _check(port: int) -> None:
