@@ -16,10 +16,8 @@ from PIL import Image
 
 from vretrver.cli import main, serving
 from vretrver.errors import InvalidInput
+from vretrver.reranker import Reranker
 from vretrver.usage import Prices
-
-RUN = "import sys; from argparse import ArgumentParser; from vretrver.cli import serving; p = ArgumentParser(); "
-RUN += "serving.add(p.add_subparsers()); sys.exit(serving.serve(p.parse_args(['serve', *sys.argv[1:]])))"
 
 
 def options(*argv: str) -> argparse.Namespace:
@@ -39,7 +37,7 @@ def index(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
 def test_it_serves_until_it_is_told_to_stop(index: Path, end: signal.Signals) -> None:
-    command = [sys.executable, "-c", RUN, str(index), "--port", "0", "--policy", "none"]
+    command = [sys.executable, "-m", "vretrver.cli", "serve", str(index), "--port", "0", "--policy", "none"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stderr is not None
         url = process.stdout.readline().strip()
@@ -56,11 +54,21 @@ def test_it_serves_until_it_is_told_to_stop(index: Path, end: signal.Signals) ->
 def test_what_it_refuses(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("VRETRVER_TOKEN", raising=False)
     with pytest.raises(InvalidInput, match="VRETRVER_TOKEN"):
-        serving.settings_of(options("--host", "0.0.0.0"))
+        serving.settings_of(options("--host", "0.0.0.0", "--policy", "none"))
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        command = [sys.executable, "-c", RUN, str(index), "--policy", "none", "--port", str(taken.getsockname()[1])]
+        command = [
+            sys.executable,
+            "-m",
+            "vretrver.cli",
+            "serve",
+            str(index),
+            "--policy",
+            "none",
+            "--port",
+            str(taken.getsockname()[1]),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=os.environ)
-    assert done.returncode != 0 and "choose others with --host and --port" in done.stderr
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and "choose others with --host and --port" in done.stderr
 
 
 def test_options_become_settings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +83,7 @@ def test_options_become_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.hosts == ("0.0.0.0", "photos.example") and settings.origins == ("https://app.example",)
     assert settings.token == "a-secret-of-decent-length" and settings.fetch_from == ("images.example",)
     assert (settings.queue, settings.body_bytes, settings.writable, settings.seconds) == (3, 2 << 20, False, 9)
-    assert settings.budget.seconds == 9 and settings.reranking["planner"] == "merge"
-    assert settings.reranking["prices"] == Prices(1, 2) and settings.reranking["second_look"] == "reverse"
+    assert settings.budget.seconds == 9 and isinstance(settings.policy, Reranker)
+    assert settings.policy.rules.prices == Prices(1, 2) and settings.policy.rules.second_look == "reverse"
     monkeypatch.delenv("VRETRVER_TOKEN")
-    assert serving.settings_of(options()).hosts == ("localhost", "127.0.0.1", "::1")
+    assert serving.settings_of(options("--policy", "none")).hosts == ("localhost", "127.0.0.1", "::1")

@@ -9,6 +9,7 @@ import pytest
 
 from conftest import MeanColour
 from served import Served, agent, cards
+from vretrver.reranker import Reranker
 from vretrver.server import Settings, app
 from vretrver.usage import Prices
 
@@ -18,7 +19,7 @@ SCRIPT = Path(__file__).parents[1] / "runs" / "server" / "schema.py"
 @pytest.mark.filterwarnings("ignore")  # schemathesis' own
 def test_every_answer_is_as_the_document_says(tmp_path: Path) -> None:
     check = runpy.run_path(str(SCRIPT))["check"]
-    settings = Settings(policy=agent(), reranking={"prices": Prices(1, 1)})
+    settings = Settings(policy=Reranker(agent(), prices=Prices(1, 1)))
     with Served(app(cards(tmp_path), settings, embedder=MeanColour())) as server:
         sent = check(server.url, 200)
     assert sent.total() >= 150

@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from PIL import Image
 from schemathesis.core.result import Ok
+from schemathesis.specs.openapi.checks import negative_data_rejection
 
 
 def picture(colour: tuple[int, int, int]) -> bytes:
@@ -71,7 +72,9 @@ def _check(operation: Any, mode: Any, count: int, first_seed: int, sent: Counter
     def one(case: Any) -> None:
         answer = case.call(timeout=60)
         sent[f"{operation.method.upper()} {operation.path} {answer.status_code}"] += 1
-        case.validate_response(answer)
+        # A form has no types: the number 5 and the text "5" arrive as the same bytes, and neither is wrong.
+        typeless = case.media_type == "multipart/form-data"
+        case.validate_response(answer, excluded_checks=[negative_data_rejection] if typeless else [])
 
     with suppress(Unsatisfiable):  # an operation without parameters cannot be called wrongly
         one()
@@ -87,12 +90,13 @@ def main() -> None:
 
     from conftest import MeanColour
     from served import Served, agent, cards
+    from vretrver.reranker import Reranker
     from vretrver.server import Settings, app
     from vretrver.usage import Prices
 
     with tempfile.TemporaryDirectory() as scratch:
         application = app(
-            cards(Path(scratch)), Settings(policy=agent(), reranking={"prices": Prices(1, 1)}), embedder=MeanColour()
+            cards(Path(scratch)), Settings(policy=Reranker(agent(), prices=Prices(1, 1))), embedder=MeanColour()
         )
         with Served(application) as server:
             started = time.perf_counter()

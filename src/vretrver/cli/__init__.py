@@ -54,7 +54,7 @@ def _interrupt(_signal: int, _frame: object) -> NoReturn:
 
 
 def _command(name: str) -> Callable[[Namespace], int]:
-    from vretrver.cli import evaluating, mcp, searching, training, training_stages
+    from vretrver.cli import evaluating, mcp, searching, serving, training, training_stages
 
     commands: dict[str, Callable[[Namespace], int]] = {
         "index": searching.index,
@@ -70,6 +70,7 @@ def _command(name: str) -> Callable[[Namespace], int]:
         "compare": evaluating.compare,
         "calibrate": evaluating.calibrate,
         "mcp": mcp.mcp,
+        "serve": serving.serve,
         "synthesize": training.synthesize,
         "sft": training_stages.sft,
         "rsft": training_stages.rsft,

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from vretrver import __version__
-from vretrver.cli import evaluation_options, mcp, search_options, training
+from vretrver.cli import evaluation_options, mcp, search_options, serving, training
 
 _EPILOG = """\
 examples:
@@ -14,6 +14,7 @@ examples:
   vretrver search photos.vr "milk carton with 1.5 % fat" -k 10
   vretrver search photos.vr --image shoe.jpg "the same in red" --trace run.jsonl
   vretrver view run.jsonl -o run.html
+  vretrver serve photos.vr
   vretrver teach photos.vr labels.csv
   vretrver eval jsonl --root my-benchmark -o runs/mine
   vretrver train synthesize runs/world.toml -o data/sft
@@ -47,5 +48,6 @@ def parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     search_options.add(commands)
     evaluation_options.add(commands)
     mcp.add(commands)
+    serving.add(commands)
     stages = training.add(commands)
     return parser, {**commands.choices, **stages}

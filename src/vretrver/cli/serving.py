@@ -15,7 +15,6 @@ from vretrver.errors import InvalidInput, MissingExtra
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from vretrver.policies import Policy
     from vretrver.server import Settings
 
 
@@ -104,13 +103,12 @@ def settings_of(options: Namespace) -> Settings:
         InvalidInput: an option is none, or there is no token and the address is not loopback.
     """
     from vretrver.budget import Budget
+    from vretrver.cli.searching import _reranker
     from vretrver.server.settings import LOOPBACK, Settings, is_loopback, token_for
 
-    policy, reranking = _agent(options)
     names = [*LOOPBACK] if is_loopback(options.host) else [options.host]
     return Settings(
-        policy=policy,
-        reranking=reranking,
+        policy=_reranker(options) or "none",
         top_k=options.top_k,
         budget=Budget.parse(options.budget) if options.budget else Budget(seconds=min(30, options.seconds)),
         hosts=(*names, *(options.allow_host or ())),
@@ -123,27 +121,6 @@ def settings_of(options: Namespace) -> Settings:
         workers=options.workers,
         seconds=options.seconds,
     )
-
-
-def _agent(options: Namespace) -> tuple[str | Policy, dict[str, Any]]:
-    """The policy, and keyword arguments of its Reranker."""
-    from vretrver.usage import Prices
-
-    given: dict[str, Any] = {
-        "planner": options.planner,
-        "prices": Prices.parse(options.prices) if options.prices else None,
-        "second_look": options.second_look,
-        "fusion": options.fusion,
-        "gate": options.gate,
-    }
-    if options.window_tokens is None or options.policy == "none":
-        return options.policy, given
-    from vretrver.policies import load_policy
-    from vretrver.protocol import Wire
-
-    policy = load_policy(options.policy)
-    wire = getattr(policy, "wire", None) or Wire()
-    return policy, given | {"wire": wire.showing(options.window_tokens)}
 
 
 def _port(text: str) -> int:

@@ -10,6 +10,7 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from copy import copy
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
@@ -25,7 +26,7 @@ from vretrver.server.metrics import Metrics
 from vretrver.server.settings import Settings
 from vretrver.trace import Ranking, Result
 from vretrver.types import Candidate, Document, Query
-from vretrver.windows import Chances, Order, Plan, Planner, Span, load_planner
+from vretrver.windows import Chances, Order, Plan, Planner, Span
 
 Tell = Callable[["Progress"], None]
 T = TypeVar("T")
@@ -78,10 +79,8 @@ class Searching:
 
     def __init__(self, collection: Collection, settings: Settings, metrics: Metrics) -> None:
         self._collection, self._settings = collection, settings
-        name = settings.policy
-        self.policy: Policy | None = None if isinstance(name, str) and name == "none" else load_policy(name)
-        self._options = dict(settings.reranking)
-        self._planner = load_planner(self._options.pop("planner", "sliding"))
+        self._reranker = _reranker(settings.policy)
+        self.policy = None if self._reranker is None else self._reranker.policy
         # A policy that waits for a server has `at_once`; others work here, and a second thread would gain nothing.
         threads = settings.workers or (4 if hasattr(self.policy, "at_once") else 1)
         sizes = {"waiting": settings.queue, "weight": settings.held_bytes}
@@ -107,13 +106,12 @@ class Searching:
         Raises:
             InvalidInput: it bounds money and the server knows no prices.
         """
-        most = self._settings.budget
-        if wanted is None:
-            return most
-        bounds = {one.name: _least(getattr(wanted, one.name), getattr(most, one.name)) for one in fields(Budget)}
-        budget = Budget(**bounds)
-        if self.policy is not None:
-            Reranker(self.policy, budget=budget, **self._options)  # refuses now what it would refuse in the queue
+        budget = within(wanted or Budget(), self._settings.budget)
+        if self._reranker is None:
+            return budget
+        rules = self._reranker.rules
+        budget = within(budget, rules.budget)
+        Reranker(self._reranker.policy, budget=budget, prices=rules.prices)  # refuses now what it would in the queue
         return budget
 
     async def find(self, query: Query, k: int, where: Mapping[str, Any] | None) -> list[Candidate]:
@@ -183,12 +181,13 @@ class Searching:
     def _rank(self, jobs: Sequence[_Rank]) -> list[Ranking]:
         first = jobs[0]
         found = [self._candidates(job) for job in jobs]
-        if self.policy is None or first.budget is None:
+        if self._reranker is None or first.budget is None:
             return [coarse_ranking(job.query, candidates) for job, candidates in zip(jobs, found, strict=True)]
-        planner = self._planner
+        planner = self._reranker.rules.planner
         if first.tell is not None:
             planner = followed(planner, [candidate.document.id for candidate in found[0]], first.tell)
-        reranker = Reranker(self.policy, planner=planner, budget=first.budget, **self._options)
+        reranker = copy(self._reranker)
+        reranker.rules = replace(reranker.rules, planner=planner, budget=first.budget)
         heads = [candidates[: self._looked_at(job)] for job, candidates in zip(jobs, found, strict=True)]
         rankings = reranker.rerank_many([job.query for job in jobs], heads)
         return [_with_tail(ranking, candidates) for ranking, candidates in zip(rankings, found, strict=True)]
@@ -253,8 +252,22 @@ def refuse_policy() -> Refused:
     return Refused(422, "no_policy", "this server runs without an agent; leave out policy, or say false", "policy")
 
 
-def _least(one: Any, other: Any) -> Any:
-    return min((value for value in (one, other) if value is not None), default=None)
+def within(wanted: Budget, most: Budget) -> Budget:
+    """The lesser of two budgets, bound by bound."""
+
+    def least(name: str) -> Any:
+        given = [value for value in (getattr(wanted, name), getattr(most, name)) if value is not None]
+        return min(given, default=None)
+
+    return Budget(**{one.name: least(one.name) for one in fields(Budget)})
+
+
+def _reranker(given: str | Policy | Reranker) -> Reranker | None:
+    if isinstance(given, Reranker):
+        return given
+    if isinstance(given, str) and given == "none":
+        return None
+    return Reranker(load_policy(given))
 
 
 def _weight(items: Sequence[Query | Document]) -> int:

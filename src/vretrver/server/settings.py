@@ -7,11 +7,11 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
 
 from vretrver.budget import Budget
 from vretrver.errors import InvalidInput
 from vretrver.policies import Policy
+from vretrver.reranker import Reranker
 
 TOKEN_VARIABLE = "VRETRVER_TOKEN"  # noqa: S105  # the variable's name, not a token
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -23,8 +23,8 @@ class Settings:
     """How a server behaves.
 
     Args:
-        policy: what looks at candidates, a name that `load_policy` takes or an object; `none` for the coarse order.
-        reranking: more keyword arguments of `Reranker`, such as `planner`, `prices` or `second_look`.
+        policy: what looks at candidates: a name that `load_policy` takes, a policy, or a whole `Reranker`; `none` for
+            the coarse order.
         top_k: candidates that the agent looks at where a request does not say.
         budget: the most that one request may spend; a request may ask for less.
         hosts: names under which the server is reached, without port. Anything else in a Host header is refused, so
@@ -47,8 +47,7 @@ class Settings:
         InvalidInput: a bound is below 1, a host or origin is none, or the token is too short to be a secret.
     """
 
-    policy: str | Policy = "evidence"
-    reranking: Mapping[str, Any] = field(default_factory=dict)
+    policy: str | Policy | Reranker = "evidence"
     top_k: int = 50
     budget: Budget = Budget(seconds=30)  # noqa: RUF009  # frozen
     hosts: tuple[str, ...] = LOOPBACK
