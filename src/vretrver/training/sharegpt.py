@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -36,7 +38,7 @@ _NAMES = {role: name for name, role in _ROLES.items()}
 
 
 class ShownPictures:
-    """Writes views as pictures into a folder's `images/`, each content once.
+    """Writes views as pictures into a folder's `images/`, each content once; from several threads if need be.
 
     Args:
         folder: the data folder.
@@ -55,11 +57,12 @@ class ShownPictures:
             StorageError: the disk refuses.
         """
         key = (view_key(view), view.width, view.height, view.box)
-        if key not in self._written:
-            self._written[key] = self._write(view)
+        path = self._written.get(key)
+        if path is None:
+            path = self._written[key] = self._write(view)
             if len(self._written) > _REMEMBERED:
                 self._written.popitem(last=False)
-        return self._written[key]
+        return path
 
     def _write(self, view: View) -> str:
         shown = render(view)
@@ -72,7 +75,7 @@ class ShownPictures:
         if not (place.is_file() and place.stat().st_size == len(data)):
             try:
                 place.parent.mkdir(parents=True, exist_ok=True)
-                part = place.with_suffix(".part")
+                part = place.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
                 part.write_bytes(data)
                 part.replace(place)
             except OSError as fault:

@@ -35,8 +35,11 @@ class Source:
     limit: int | None = None
     allow_missing: bool = False
 
-    def load(self, cache: Path) -> Task:
+    def load(self, cache: Path, workers: int = 1) -> Task:
         """The task.
+
+        Args:
+            cache: where the world's scenes are drawn. workers: in how many processes.
 
         Raises:
             InvalidInput: there is no such task, or no topic is left.
@@ -44,6 +47,8 @@ class Source:
         """
         names = ("task", "split", "pool", "instructions", "size", "seed", "distractors")
         given = {name: getattr(self, name) for name in names}
+        if self.dataset == "world":
+            given["workers"] = workers
         task = load_task(self.dataset, self.root, work=cache / "datasets" / self.dataset, **given)
         topics = [one for one in task.topics if not self.groups or any(fnmatchcase(one.group, g) for g in self.groups)]
         if self.limit is not None and self.limit < len(topics):

@@ -17,6 +17,8 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -61,6 +63,7 @@ class Synthesis:
         traces: how many trajectories of each group are kept to be looked at.
         batch: topics that advance together.
         cache: for drawn scenes, indexes and words read; the user's cache folder when None.
+        workers: processes that draw the world, threads that make pictures; the files are the same for any number.
         recipe: how teachers are asked. rules: what is kept.
 
     Raises:
@@ -75,11 +78,12 @@ class Synthesis:
     traces: int = 1
     batch: int = 16
     cache: str | None = None
+    workers: int = 1
     recipe: Recipe = field(default_factory=Recipe)
     rules: Rules = field(default_factory=Rules)
 
     def __post_init__(self) -> None:
-        for name, least in (("samples", 1), ("batch", 1), ("traces", 0)):
+        for name, least in (("samples", 1), ("batch", 1), ("workers", 1), ("traces", 0)):
             if getattr(self, name) < least:
                 raise InvalidInput(f"{name} is {getattr(self, name)}; it must be at least {least}")
         if not self.tasks or not self.teachers:
@@ -98,9 +102,9 @@ def synthesize(settings: Synthesis, folder: str | os.PathLike[str], *, progress:
         StorageError: the disk refuses, or another process writes the folder.
     """
     place, cache = made(Path(folder)), cache_folder(settings.cache)
-    tasks = [source.load(cache) for source in settings.tasks]
+    tasks = [source.load(cache, settings.workers) for source in settings.tasks]
     facts = [{"task": task.name, "data": data_digest(task), "root": str(task.root or "")} for task in tasks]
-    claim_folder(place, settings, ignoring=("cache",), data=facts)
+    claim_folder(place, settings, ignoring=("cache", "workers"), data=facts)
     with Journal(place / JOURNAL) as journal:
         _Work(settings, place, journal, tasks, cache).run([load_teacher(name) for name in settings.teachers], progress)
         return _finish(settings, place, journal.path, tasks)
@@ -140,13 +144,19 @@ class _Work:
             if all((*place, topic.id) in self._done for topic in batch):
                 continue
             # The whole batch is asked again, so that its vectors come from the same company as before.
-            records = [
-                self._record(attempt, place, teacher)
-                for attempt in work.attempts(batch)
-                if (*place, attempt.topic.id) not in self._done
-            ]
+            attempts = [one for one in work.attempts(batch) if (*place, one.topic.id) not in self._done]
+            self._make_pictures(attempts)
+            records = [self._record(attempt, place, teacher) for attempt in attempts]
             self._journal.append(records)
             bar.update(len(records))
+
+    def _make_pictures(self, attempts: Sequence[Attempt]) -> None:
+        """Those of a batch side by side; what fails here is met again, and told, where its example is recorded."""
+        views = dict.fromkeys(part.view for one in attempts if one.example for part in one.example.pictures)
+        with ThreadPoolExecutor(self._settings.workers) as pool:
+            for made_picture in [pool.submit(self._pictures.path, view) for view in views]:
+                with suppress(ImageError, MissingPath):
+                    made_picture.result()
 
     def _record(self, attempt: Attempt, place: Place, teacher: str) -> dict[str, Any]:
         """A line of the journal; an example's pictures are on disk before it."""

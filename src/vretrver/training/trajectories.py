@@ -180,7 +180,15 @@ class Synthesizer:
             for topic, window, ranking in zip(sound, windows, rankings, strict=True)
             if ranking.traces
         }
-        return [self._judged(topic, *told.get(topic.id, ((), None))) for topic in topics]
+        return [
+            self._judged(topic, *told[topic.id]) if topic.id in told else self._unasked(topic, topic in sound)
+            for topic in topics
+        ]
+
+    @staticmethod
+    def _unasked(topic: Topic, readable: bool) -> Attempt:
+        """Nobody found a candidate, or the query's picture cannot be read."""
+        return Attempt(topic, faults=("nothing right",) if readable else UNREADABLE)
 
     def _windows(self, topics: Sequence[Topic]) -> list[list[Candidate]]:
         most = self._recipe.window
@@ -195,9 +203,7 @@ class Synthesizer:
         draws = [random.Random(f"{self.seed}:{topic.id}") for topic in topics]  # noqa: S311  # no secret
         return [draw.sample(window, len(window)) for draw, window in zip(draws, windows, strict=True)]
 
-    def _judged(self, topic: Topic, candidates: tuple[Candidate, ...], ranking: Ranking | None) -> Attempt:
-        if ranking is None:
-            return Attempt(topic, candidates, None, UNREADABLE)
+    def _judged(self, topic: Topic, candidates: tuple[Candidate, ...], ranking: Ranking) -> Attempt:
         (trace,) = ranking.traces
         self._watch(trace)
         question = None if self._world is None else self._world.question(trace.candidates)
