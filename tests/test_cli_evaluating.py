@@ -91,7 +91,7 @@ def test_ablations_are_flags(run: Any) -> None:
 
 def test_how_sure_a_run_is_to_be_is_recorded(run: Any, tmp_path: Path) -> None:
     """Of the six topics the ranking's own certainty decides which are looked at; all of them may be skipped."""
-    plain = run("plain")["config"]
+    plain = run("plain", "--policy", "none")["config"]
     assert (plain["second_look"], plain["fusion"], plain["gate"]) == (None, 0.0, None)
     twice = run("twice", "--second-look", "reverse", "--fusion", "0.25")
     assert (twice["config"]["second_look"], twice["config"]["fusion"]) == ("reverse", 0.25)

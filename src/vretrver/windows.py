@@ -133,7 +133,7 @@ def _onepass(k: int, window: int) -> Plan:
     return (*first, *range(min(k, window), k))
 
 
-def adaptive(chances: Chances, eps: float = 0.02, window: int = 20, top: int = 5) -> Plan:
+def adaptive(chances: Chances, eps: float = 0.05, window: int = 20, top: int = 5) -> Plan:
     """`merge` over as few candidates as the chances allow: the rest cannot matter by more than `eps`.
 
     The least likely candidates are left out, as many as together have a chance of at most `eps`; the others are merged,
@@ -188,7 +188,7 @@ def load_planner(name: str | Planner) -> Planner:
     Args:
         name: `sliding`, `merge`, `onepass` or `adaptive`, with their numbers after a colon where the defaults do not
             fit: `sliding:WINDOW,STRIDE` (20,10), `merge:WINDOW,TOP` (20,5), `onepass:WINDOW` (20), `adaptive:EPS`
-            (0.02).
+            (0.05).
 
     Raises:
         InvalidInput: no such planner, or it refuses the numbers.
