@@ -105,7 +105,7 @@ def _blob(face: PILImage, mark: Placed, dice: Random) -> None:
 def _write(face: PILImage, text: str, where: tuple[float, float, float]) -> None:
     x, y, em = where
     pen = ImageDraw.Draw(face)
-    pen.text((x * _OVER, y * _OVER), text, font=_lettering(round(em * _OVER)), fill=INKS["black"], anchor="mm")
+    pen.text((x * _OVER, y * _OVER), text, font=lettering(round(em * _OVER)), fill=INKS["black"], anchor="mm")
 
 
 def _bar(face: PILImage, length: int, where: tuple[float, float, float], dice: Random) -> None:
@@ -137,7 +137,7 @@ def _mottle(seed: int) -> Pixels:
 
 
 @lru_cache(maxsize=16)
-def _lettering(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def lettering(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)  # Pillow carries it: no font of the machine's is used
 
 
