@@ -68,7 +68,8 @@ def test_what_it_refuses(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             str(taken.getsockname()[1]),
         ]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=os.environ)
-    assert done.returncode == 1 and done.stderr.count("\n") == 1 and "choose others with --host and --port" in done.stderr
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "choose others with --host and --port" in done.stderr
 
 
 def test_options_become_settings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,8 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,7 +50,7 @@ class Edition:
         self.retriever = retriever
         self._thumbnails: OrderedDict[str, bytes | None] = OrderedDict()
         self._bytes = 0
-        self._lock = threading.Lock()
+        self._lock, self._reading = threading.Lock(), threading.Lock()
 
     @property
     def index(self) -> Any:
@@ -83,12 +84,14 @@ class Edition:
             return self._thumbnails.get(name)
 
     def keep_thumbnails(self, names: Sequence[str]) -> None:
-        """Read thumbnails in one go, because each look into the table costs as much as a hundred rows of it."""
-        with self._lock:
-            missing = [name for name in names if name not in self._thumbnails]
-        if not missing:
-            return
-        found: dict[str, bytes] = self.index.thumbnails(missing)
+        """Read thumbnails in one go: a look into the table costs much, and another thumbnail in it nothing."""
+        with self._reading:  # who asks for one of these meanwhile waits, and finds it
+            with self._lock:
+                missing = [name for name in names if name not in self._thumbnails]
+            if missing:
+                self._remember(missing, self.index.thumbnails(missing))
+
+    def _remember(self, missing: Sequence[str], found: Mapping[str, bytes]) -> None:
         with self._lock:
             for name in missing:
                 self._bytes += len(found.get(name, b""))
@@ -135,17 +138,29 @@ class Collection:
     def renew(self) -> None:
         """Open the version that counts now, if it is not open; returns when it is served."""
         with self._opening:
-            stamp = self._stamped()
-            if stamp == self._stamp:
-                return
-            started = time.monotonic()
+            self._renew()
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Around a change of the index from here: what it comes to is served afterwards, what is between is not."""
+        with self._opening:
             try:
-                self._edition = self._opened(self._edition)
-                self._stamp = stamp
-            except VretrverError as fault:  # the version that is open goes on
-                log.warning("a new version of %s cannot be opened: %s", self.folder, fault)
-            # While somebody indexes, versions come by the second; opening them must not take all of the time.
-            self._rest = 3 * (time.monotonic() - started)
+                yield
+            finally:
+                self._renew()
+
+    def _renew(self) -> None:
+        stamp = self._stamped()
+        if stamp == self._stamp:
+            return
+        started = time.monotonic()
+        try:
+            self._edition = self._opened(self._edition)
+            self._stamp = stamp
+        except VretrverError as fault:  # the version that is open goes on
+            log.warning("a new version of %s cannot be opened: %s", self.folder, fault)
+        # While somebody indexes, versions come by the second; opening them must not take all of the time.
+        self._rest = 3 * (time.monotonic() - started)
 
     def _opened(self, before: Edition | None) -> Edition:
         index = load_index(self.folder)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import time
 from dataclasses import dataclass
 
 from vretrver.errors import ImageError
 from vretrver.images import image_size, open_image
-from vretrver.server.faults import Refused
+from vretrver.server.faults import Refused, late
 from vretrver.server.fetching import Fetch
 from vretrver.server.settings import Settings
 from vretrver.types import ImageRef
@@ -40,7 +41,13 @@ def read_pictures(sources: list[Source], settings: Settings, fetch: Fetch) -> li
         raise Refused(
             413, "too_many_images", f"{len(sources)} pictures came; at most {settings.images} are allowed in a request"
         )
-    return [_read(source, settings, fetch) for source in sources]
+    deadline = time.monotonic() + settings.seconds
+    pictures = []
+    for source in sources:
+        if time.monotonic() > deadline:
+            raise late(settings.seconds)
+        pictures.append(_read(source, settings, fetch))
+    return pictures
 
 
 def _read(source: Source, settings: Settings, fetch: Fetch) -> ImageRef:

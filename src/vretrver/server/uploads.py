@@ -70,17 +70,12 @@ class Uploads:
             records = before | {document.id: self._record(document) for document in documents}
             self._write(records)
             try:
-                report = build_index(
-                    self._folder / LISTING,
-                    self._collection.folder,
-                    self._collection.embedder,
-                    ocr=False,
-                    progress=False,
-                )
+                with self._collection.changing():
+                    listing, index = self._folder / LISTING, self._collection.folder
+                    report = build_index(listing, index, self._collection.embedder, ocr=False, progress=False)
             except BaseException:
                 self._write(before)
                 raise
-            self._collection.renew()
         skipped = tuple((str(where), why) for where, why in report.skipped)
         return Added(tuple(document.id for document in documents), skipped)
 
@@ -97,14 +92,14 @@ class Uploads:
             there = [name for name in dict.fromkeys(names) if name in rows]
             if there:
                 records = self._records()
-                index = LanceIndex.open(self._collection.folder)
-                with index.writing():
-                    index.delete(there)
+                with self._collection.changing():
+                    index = LanceIndex.open(self._collection.folder)
+                    with index.writing():
+                        index.delete(there)
                 if any(name in records for name in there):
                     kept = {name: record for name, record in records.items() if name not in there}
                     self._write(kept)
                     self._sweep(kept)
-                self._collection.renew()
         return there, [name for name in dict.fromkeys(names) if name not in there]
 
     # -- the listing --------------------------------------------------------------------------------------------

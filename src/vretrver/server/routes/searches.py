@@ -77,6 +77,13 @@ class _Plan:
     def coarse(self, candidates: list[Candidate]) -> Ranking:
         return coarse_ranking(self._query, candidates, self.k)
 
+    def prefetch(self, candidates: list[Candidate]) -> None:
+        shown = [candidate.document for candidate in candidates[: self.k]]
+        names = [document.id for document in shown if document.image is not None]
+        if names:
+            edition = self._server.collection.edition
+            asyncio.get_running_loop().run_in_executor(None, edition.keep_thumbnails, names)
+
     async def rank(self, candidates: list[Candidate], tell: Any = None) -> Ranking:
         if not self.looks or not candidates:
             return self.coarse(candidates)
@@ -91,6 +98,7 @@ class _Plan:
 
 async def _events(plan: _Plan, candidates: list[Candidate]) -> AsyncIterator[bytes]:
     yield _event("coarse", plan.answer(plan.coarse(candidates)))
+    plan.prefetch(candidates)  # who reads events has a page, and a page asks for pictures next
     loop, told = asyncio.get_running_loop(), asyncio.Queue[Progress]()
     ranking = asyncio.ensure_future(
         plan.rank(candidates, lambda progress: loop.call_soon_threadsafe(told.put_nowait, progress))
