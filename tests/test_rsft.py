@@ -22,7 +22,7 @@ from vretrver.training.rejection import Yield
 from vretrver.training.rsft import ROLLOUTS, RsftConfig, Sampling, rsft
 from vretrver.training.samples import PAGES, SampleConfig, figures
 from vretrver.training.sft import PLACE, SftConfig, train
-from vretrver.training.synthesis import Source
+from vretrver.training.sources import Source
 from vretrver.training.trajectories import Recipe, trajectories
 from vretrver.types import Query
 

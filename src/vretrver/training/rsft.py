@@ -30,7 +30,7 @@ from vretrver.training.filtering import Rules
 from vretrver.training.rejection import Asking, Yield, reject, table
 from vretrver.training.rollouts import read_rollouts, sample
 from vretrver.training.sft import FREE, PLACE, SftConfig, train
-from vretrver.training.synthesis import Source
+from vretrver.training.sources import Source
 from vretrver.training.tasks import asked, load_source
 from vretrver.training.trainer import quiet_libraries, require_libraries
 from vretrver.training.trajectories import Recipe

@@ -18,7 +18,7 @@ from vretrver.policies.local import LocalPolicy
 from vretrver.policies.local.loading import Loaded
 from vretrver.reranker import Reranker
 from vretrver.trace import Ranking, StopReason
-from vretrver.training.synthesis import Source
+from vretrver.training.sources import Source
 from vretrver.training.tasks import Asked, asked, load_source
 from vretrver.training.trajectories import Recipe
 from vretrver.viewer import render, write_traces

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from vretrver.datasets import Task, Topic
 from vretrver.errors import ImageError, InvalidInput, MissingPath
 from vretrver.images import image_size
-from vretrver.training.synthesis import Source
+from vretrver.training.sources import Source
 from vretrver.training.trajectories import Recipe, first_stage
 from vretrver.types import Candidate
 

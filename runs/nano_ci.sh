@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# runs/nano.sh with an untrained model of 0.3 million numbers that learns three questions by heart: every step of the road,
+# in minutes on one core. Its table says nothing about how good an agent is.
+#
+#     runs/nano_ci.sh OUT
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export SETTINGS=runs/nano_ci SPLITS=val DISTRACTORS=1 BASE="${BIN:-.venv/bin}/python runs/nano_ci/model.py"
+exec runs/nano.sh "${1:-build/nano_ci}" "${2:-4}"
