@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from vretrver.server.faults import Refused, answer
 from vretrver.server.settings import TOKEN_VARIABLE, Settings
 
-OPEN = ("/", "/health", "/docs", "/openapi.json")
+OPEN = ("/", "/health", "/docs", "/openapi.json", "/favicon.ico")
 """What is shown without a token: pages without data."""
 ASSETS = "/static/"
 PROTECTION = {

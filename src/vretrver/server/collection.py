@@ -22,7 +22,9 @@ from vretrver.indexes import embedder_of, load_index
 from vretrver.indexes.manifest import NAME as MANIFEST
 from vretrver.ocr import Line, Reader, Reads, available
 from vretrver.retriever import Retriever
+from vretrver.server.alike import Sketch, folded, sketch
 from vretrver.server.faults import Refused, log
+from vretrver.server.fields import fields_of
 from vretrver.types import Document
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 _LOOK_EVERY = 0.25  # seconds between two looks at the manifest
 _THUMBNAIL_BYTES = 64 * 2**20
+_SKETCHES = 20_000  # of half a kilobyte each
 
 
 class OneAtATime:
@@ -49,6 +52,7 @@ class Edition:
     def __init__(self, retriever: Retriever) -> None:
         self.retriever = retriever
         self._thumbnails: OrderedDict[str, bytes | None] = OrderedDict()
+        self._sketches: dict[str, Sketch | None] = {}
         self._bytes = 0
         self._lock, self._reading = threading.Lock(), threading.Lock()
 
@@ -90,6 +94,26 @@ class Edition:
                 missing = [name for name in names if name not in self._thumbnails]
             if missing:
                 self._remember(missing, self.index.thumbnails(missing))
+
+    def alike(self, names: Sequence[str]) -> dict[str, str]:
+        """Those of some documents that look like an earlier one: id -> its id; see `alike`."""
+        try:
+            self.keep_thumbnails(names)
+        except IndexMismatch:  # this version was swept away
+            return {}
+        with self._lock:
+            if len(self._sketches) > _SKETCHES:
+                self._sketches.clear()
+            missing = {name: self._thumbnails.get(name) for name in names if name not in self._sketches}
+        made = {name: None if data is None else sketch(data) for name, data in missing.items()}
+        with self._lock:
+            self._sketches.update(made)
+            return folded(names, {name: self._sketches.get(name) for name in names})
+
+    @cached_property
+    def fields(self) -> list[dict[str, Any]]:
+        """What can be filtered by; see `fields`."""
+        return fields_of(self.index.snapshot.rows["metadata"].to_pylist())
 
     def _remember(self, missing: Sequence[str], found: Mapping[str, bytes]) -> None:
         with self._lock:

@@ -6,6 +6,7 @@ Counted over the whole index, once for each version of it.
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -32,7 +33,7 @@ def fields_of(records: Iterable[str]) -> list[dict[str, Any]]:
         if text == "{}":
             continue
         for name, value in json.loads(text).items():
-            if isinstance(value, str | int | float | bool):
+            if isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
                 having[name] += 1
                 counted = values.setdefault(name, Counter())
                 if len(counted) < _DISTINCT or (isinstance(value, bool), value) in counted:

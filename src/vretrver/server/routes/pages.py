@@ -57,6 +57,12 @@ async def start(server: Parts) -> HTMLResponse:
     return HTMLResponse(text, headers={"Content-Security-Policy": _ALLOWED})
 
 
+@router.get("/favicon.ico", include_in_schema=False)
+async def icon() -> Response:
+    """None; browsers ask all the same."""
+    return Response(status_code=204)
+
+
 @router.get("/docs", include_in_schema=False)
 async def docs() -> HTMLResponse:
     """The OpenAPI document to read and to try, without anything from elsewhere."""
