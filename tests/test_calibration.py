@@ -182,6 +182,7 @@ def test_chances_are_by_kind_and_by_score() -> None:
     assert small().chances(Query("q"), found(0.0)) == [0.5]
     assert small(coarse={"image>*": Logistic()}).chances(Query("q"), candidates) is None
     assert small(least=3).chances(Query("q"), candidates) is None
+    assert small().chances(Query("q"), found(1.0, float("nan"))) is None
 
 
 def test_chances_are_of_the_stage_that_was_fitted() -> None:

@@ -80,6 +80,14 @@ def test_a_shuffled_second_look_is_the_same_each_time() -> None:
     assert ids(policy.seen[1]) not in ([f"d{at}" for at in range(9)], [f"d{at}" for at in range(8, -1, -1)])
 
 
+def test_a_shuffled_look_does_not_depend_on_the_order_or_on_tidy_names() -> None:
+    documents = [Document(f"d{at}\udcff", f"text {at}") for at in range(9)]
+    policy = ScriptedPolicy(as_shown)
+    for given_order in (documents, documents[::-1]):
+        Reranker(policy, second_look="shuffle").rerank("q", given_order)
+    assert ids(policy.seen[1]) == ids(policy.seen[3])
+
+
 @pytest.mark.parametrize(("planner", "head"), [("sliding:4,2", 4), ("merge:4,2", 4), ("onepass:3", 3)])
 def test_the_head_is_as_long_as_the_last_window(planner: str, head: int) -> None:
     policy = ScriptedPolicy(by_name)
@@ -178,7 +186,7 @@ def test_fusion_weighs_chances_where_they_are_known() -> None:
 
 def test_a_gate_skips_what_is_certain() -> None:
     policy = ScriptedPolicy(by_name)
-    sure, unsure = Reranker(policy, gate=0.9, calibration=SCORES).rerank_many(
+    sure, unsure = Reranker(policy, gate=0.9, calibration=SCORES, fusion=0.01).rerank_many(
         ["q", "q"], [found(20.0, 0.1, 0.0), found(0.2, 0.1, 0.0)]
     )
     assert sure.ids == ("d0", "d1", "d2") and sure.traces == () and sure.usage.windows == 0

@@ -142,7 +142,7 @@ class Reranking:
             overhead: seconds beside the policy's.
         """
         order = self._order
-        if self._rules.fusion:
+        if self._rules.fusion and self._skipped is None:
             order = orders.fused(order, self._coarse_odds(), self._rules.fusion)
         evidence = merged_evidence(self.traces)
         results = tuple(
@@ -214,8 +214,11 @@ class Reranking:
         # Last what came first: who led because of their place will fall.
         shown = list(reversed(head))
         if self._rules.second_look == "shuffle":
-            ids = "\n".join(self.candidates[item].document.id for item in sorted(head))
-            random.Random(ids).shuffle(shown)  # noqa: S311  # no secret; the same candidates, the same order
+            ids = {item: self.candidates[item].document.id for item in head}
+            shown.sort(key=ids.__getitem__)
+            # No secret; the same candidates, the same order. A file's name may hold half a surrogate pair.
+            seed = "\n".join(ids[item] for item in shown).encode("utf-8", "surrogatepass")
+            random.Random(seed).shuffle(shown)  # noqa: S311
         self._spans = [Span(0, tuple(shown))]
         self.seats, self.again = [self._seat(self._spans[0])], True
 

@@ -9,6 +9,7 @@ others on judged answers of one's own model. docs/confidence.md says what the nu
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections import Counter
@@ -56,10 +57,10 @@ class Calibration:
     def chances(self, query: Query, candidates: Sequence[Candidate]) -> list[float] | None:
         """How likely each candidate answers, 0..1, if any of the pool does, from the first stage's scores alone.
 
-        None where that is not known: a kind that was not fitted, scores of another stage than the fitted ones, or fewer
-        candidates.
+        None where that is not known: a kind that was not fitted, scores of another stage than the fitted ones, fewer
+        candidates, or a score that is no finite number.
         """
-        if len(candidates) < self.least:
+        if len(candidates) < self.least or not all(math.isfinite(candidate.score) for candidate in candidates):
             return None
         model = self._coarse_of(query, candidates)
         if model is None or (self.fused and not from_retriever(candidates)):
