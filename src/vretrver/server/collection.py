@@ -11,7 +11,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -158,6 +158,11 @@ class Collection:
     @property
     def embedder(self) -> Embedder:
         return self._edition.retriever.embedder
+
+    def warm(self) -> None:
+        """Load what the first thumbnail would have to wait for."""
+        with suppress(VretrverError):
+            self._edition.index.thumbnails([""])
 
     def renew(self) -> None:
         """Open the version that counts now, if it is not open; returns when it is served."""
