@@ -7,6 +7,7 @@ import socket
 import sys
 from contextlib import suppress
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vretrver.cli.parsing import POLICIES, Commands, add_certainty, add_costs, command, positive
@@ -23,7 +24,7 @@ def add(commands: Commands) -> None:
     parser = command(
         commands,
         "serve",
-        "Serve an index over HTTP: JSON API, /v1/rerank, OpenAPI docs, metrics.",
+        "Serve an index over HTTP: search page, JSON API, /v1/rerank, OpenAPI docs, metrics.",
         "Where VRETRVER_TOKEN is set in the environment, clients send `Authorization: Bearer TOKEN`; it must be set,\n"
         "unless the address is loopback. Needs the extra [serve].",
     )
@@ -31,6 +32,12 @@ def add(commands: Commands) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
     parser.add_argument("--port", type=_port, default=7331, help="(default 7331; 0 takes a free one)")
     parser.add_argument("--read-only", action="store_true", help="refuse to add and delete documents")
+    parser.add_argument(
+        "--allow-folder",
+        action="append",
+        metavar="FOLDER",
+        help="a folder whose pictures may be indexed from the search page; may be repeated",
+    )
     parser.add_argument("--policy", default="evidence", help=POLICIES)
     parser.add_argument("--planner", default="sliding", help="which windows are ranked (default sliding)")
     parser.add_argument("--top-k", type=positive, default=50, help="candidates the agent looks at (default 50)")
@@ -77,7 +84,9 @@ def serve(options: Namespace) -> int:
     host, port = sock.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     print(url, flush=True)
-    print(f"serving {options.index}; the API is at {url}/docs; Ctrl-C ends it", file=sys.stderr)
+    print(
+        f"serving {options.index}: the search page is at {url}, the API at {url}/docs; Ctrl-C ends it", file=sys.stderr
+    )
     config = uvicorn.Config(
         application, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=10
     )
@@ -116,6 +125,7 @@ def settings_of(options: Namespace) -> Settings:
         token=token_for(options.host),
         fetch_from=tuple(options.fetch_from or ()),
         writable=not options.read_only,
+        folders=tuple(Path(folder) for folder in options.allow_folder or ()),
         body_bytes=options.body_mb * 2**20,
         queue=options.queue,
         workers=options.workers,

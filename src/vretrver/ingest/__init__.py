@@ -17,6 +17,7 @@ from vretrver.indexes import embedder_of
 from vretrver.indexes.lance import LanceIndex
 from vretrver.indexes.manifest import NAME as MANIFEST
 from vretrver.indexes.manifest import Source
+from vretrver.ingest.batches import Progress
 from vretrver.ingest.printed import read_words
 from vretrver.ingest.report import IngestReport
 from vretrver.ingest.vectors import Vectors
@@ -36,7 +37,7 @@ def build_index(
     listing: str | os.PathLike[str] | None = None,
     image_root: str | os.PathLike[str] | None = None,
     outside: bool = False,
-    progress: bool = True,
+    progress: Progress = True,
     batch: int = 64,
 ) -> IngestReport:
     """Index a source, or bring its index up to date: what is new or changed is embedded, what is gone is deleted.
@@ -47,7 +48,8 @@ def build_index(
         embedder: a name or an object; an index that exists must have been built with it.
         ocr: read printed words afterwards; None does so if the extra is installed, and warns if not. A reader of your
             own may be passed instead.
-        progress: draw progress on stderr when that is a terminal.
+        progress: draw progress on stderr when that is a terminal; or a function, told what is done (`embedding`,
+            `reading words`), how much of it, and of how much.
         batch: documents per acknowledged write.
 
     Raises:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from vretrver.errors import ImageError, MissingExtra, MissingPath
 from vretrver.indexes.lance import LanceIndex
-from vretrver.ingest.batches import bar, chunks
+from vretrver.ingest.batches import Progress, bar, chunks
 from vretrver.ingest.report import IngestReport
 from vretrver.ocr import MAX_SIDE, Reader, Reads, printed_text
 from vretrver.types import ImageRef
 
 
-def read_words(index: LanceIndex, report: IngestReport, progress: bool, reader: Reads | None, batch: int = 16) -> None:
+def read_words(
+    index: LanceIndex, report: IngestReport, progress: Progress, reader: Reads | None, batch: int = 16
+) -> None:
     """Read the pictures that have not been read; stop at any time, acknowledged batches stay."""
     from vretrver.images import open_image
 

@@ -14,7 +14,7 @@ from vretrver.embedders import Embedder, Teachable, checked
 from vretrver.errors import ImageError, InvalidInput, MissingPath
 from vretrver.indexes.lance import LanceIndex
 from vretrver.indexes.rows import Row, Stamp
-from vretrver.ingest.batches import bar, chunks
+from vretrver.ingest.batches import Progress, bar, chunks
 from vretrver.ingest.report import IngestReport
 from vretrver.listing import Entry, Listing, printable
 from vretrver.types import ImageRef
@@ -61,7 +61,7 @@ class Vectors:
     report: IngestReport
     known: Mapping[str, Stamp]
 
-    def update(self, listing: Listing, progress: bool, batch: int) -> None:
+    def update(self, listing: Listing, progress: Progress, batch: int) -> None:
         self._refuse_strangers(listing)
         listed = {entry.id for entry in listing.entries}
         gone = sorted(name for name, old in self.known.items() if old.source == self.place and name not in listed)

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from vretrver.errors import VretrverError
+from vretrver.images import image_size
 from vretrver.server.schemas import RerankBody
 from vretrver.server.traces import without_folders
-from vretrver.trace import Ranking
+from vretrver.trace import Ranking, Result
 
 _FALL = 1e-6
 """How much of a relevance score is its rank's: enough to fall strictly, too little to be seen."""
 
 
-def search_answer(ranking: Ranking, roots: Sequence[Path], trace: str | None) -> dict[str, Any]:
+def search_answer(
+    ranking: Ranking, roots: Sequence[Path], trace: str | None, alike: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """`Ranking.to_json` with metadata and URLs.
 
     Args:
         roots: the folders that were indexed; paths are told from there.
         trace: the id under which the ranking is kept.
+        alike: which results look like which better ones, by id.
     """
     answer = ranking.to_json()
     for shown, result in zip(answer["results"], ranking.results, strict=True):
@@ -29,9 +34,22 @@ def search_answer(ranking: Ranking, roots: Sequence[Path], trace: str | None) ->
         shown["metadata"] = dict(document.metadata)
         shown["thumbnail"] = None if document.image is None else f"{url}/thumbnail"
         shown["image"] = None if document.image is None else f"{url}/image"
+        shown["size"] = _size(result)
+        shown["alike"] = None if alike is None else alike.get(document.id)
     answer["trace"] = None if trace is None else f"/v1/traces/{trace}"
     hidden: dict[str, Any] = without_folders(ranking, roots)(answer)
     return hidden
+
+
+def _size(result: Result) -> list[int] | None:
+    """The original's width and height, where a part of it was looked at."""
+    image = result.document.image
+    if image is None or all(look.box is None for look in result.evidence):
+        return None
+    try:
+        return list(image_size(image))
+    except VretrverError:  # it has gone since
+        return None
 
 
 def rerank_answer(ranking: Ranking, body: RerankBody, name: str, policy: str) -> dict[str, Any]:

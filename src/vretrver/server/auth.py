@@ -10,6 +10,7 @@ import hmac
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vretrver.server.faults import Refused, answer
@@ -18,6 +19,7 @@ from vretrver.server.settings import TOKEN_VARIABLE, Settings
 OPEN = ("/", "/health", "/docs", "/openapi.json", "/favicon.ico")
 """What is shown without a token: pages without data."""
 ASSETS = "/static/"
+COOKIE = "vretrver_session"
 PROTECTION = {
     "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -73,11 +75,12 @@ class Doors:
 
 
 class Bearer:
-    """Refuses whoever does not send the token; lets all pass where there is none."""
+    """Refuses whoever sends neither the token nor the cookie made of it; lets all pass where there is none."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
         self._token = None if settings.token is None else settings.token.encode()
+        self._cookie = cookie_for(settings.token or "").encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or self._may(scope):
@@ -94,10 +97,22 @@ class Bearer:
         path = scope["path"]
         if self._token is None or path in OPEN or path.startswith(ASSETS):
             return True
-        given = Headers(scope=scope).getlist("authorization")
+        headers = Headers(scope=scope)
+        cookies = cookie_parser("; ".join(headers.getlist("cookie")))
+        if hmac.compare_digest(cookies.get(COOKIE, "").encode(), self._cookie):
+            return True
+        given = headers.getlist("authorization")
         kind, _blank, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
         sent = token.strip().encode("latin-1", "replace")
         return kind.lower() == "bearer" and hmac.compare_digest(sent, self._token)
+
+
+def cookie_for(token: str) -> str:
+    """What a browser shows instead of the token, which only who has the token can make.
+
+    The cookie is `HttpOnly` and `SameSite=Strict`: no script reads it, and no page elsewhere sends it.
+    """
+    return hmac.digest(token.encode(), b"vretrver session", "sha256").hex()
 
 
 def _name(url: str) -> str | None:

@@ -19,10 +19,11 @@ from vretrver.server.fetching import Fetch
 from vretrver.server.metrics import Counted, Metrics
 from vretrver.server.parts import Server
 from vretrver.server.reading import Reading
-from vretrver.server.routes import documents, pages, reranks, searches, traces
+from vretrver.server.routes import collections, documents, pages, reranks, searches, traces
 from vretrver.server.searching import Searching
 from vretrver.server.settings import Settings
 from vretrver.server.traces import Traces
+from vretrver.server.updates import Updates
 from vretrver.server.uploads import Uploads
 
 
@@ -52,7 +53,9 @@ def app(
     fetch = Fetch(settings.fetch_from, settings.image_bytes) if fetch is None else fetch
     kept = Traces(settings.traces, settings.trace_bytes)
     reading = Reading(settings, fetch)
-    server = Server(settings, collection, searching, reading, kept, Uploads(collection), metrics)
+    uploads = Uploads(collection)
+    updates = Updates(collection, uploads, settings.folders)
+    server = Server(settings, collection, searching, reading, kept, uploads, updates, metrics)
     metrics.gauge("vretrver_documents", "Documents in the index.", lambda: len(collection.edition.rows))
     metrics.gauge("vretrver_queue", "Reranks that wait.", lambda: searching.waiting)
 
@@ -71,7 +74,7 @@ def app(
         responses=openapi.FAULTS,
     )
     made.state.server = server
-    for routes in (searches, reranks, documents, traces, pages):
+    for routes in (searches, reranks, documents, collections, traces, pages):
         made.include_router(routes.router)
     pages.mount(made)
     faults.install(made)

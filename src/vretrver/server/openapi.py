@@ -20,7 +20,7 @@ OBJECT: dict[int | str, dict[str, Any]] = {
 EVENT = {
     "type": "object",
     "properties": {
-        "event": {"enum": ["coarse", "progress", "ranking", "error"]},
+        "event": {"enum": ["coarse", "alike", "progress", "ranking", "error"]},
         "data": {"type": "string", "contentMediaType": "application/json"},
     },
     "required": ["event", "data"],
@@ -49,6 +49,7 @@ _SEARCH_FORM = {
         "images": _FILES | {"minItems": 1, "maxItems": 8},
         "k": {"type": "integer", "minimum": 1, "maximum": 200},
         "policy": {"type": "boolean"},
+        "fold": {"type": "boolean"},
     },
     "anyOf": [{"required": ["text"]}, {"required": ["images"]}],
     "additionalProperties": False,

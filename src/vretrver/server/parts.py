@@ -15,6 +15,7 @@ from vretrver.server.reading import Reading
 from vretrver.server.searching import Searching
 from vretrver.server.settings import Settings
 from vretrver.server.traces import Traces
+from vretrver.server.updates import Updates
 from vretrver.server.uploads import Uploads
 from vretrver.trace import Ranking
 
@@ -29,6 +30,7 @@ class Server:
     reading: Reading
     traces: Traces
     uploads: Uploads
+    updates: Updates
     metrics: Metrics
 
     @property

@@ -111,6 +111,7 @@ class SearchBody(Strict):
     where: Where | None = None
     policy: bool | None = Field(None, description="Whether the agent looks; the server's habit when left out.")
     budget: Spend | None = None
+    fold: bool = Field(False, description="Whether to say which results look like a better one.")
 
 
 class Evidence(BaseModel):
@@ -136,6 +137,10 @@ class Found(BaseModel):
     evidence: list[Evidence]
     thumbnail: str | None = Field(description="URL of a JPEG, longer side at most 256 pixels.")
     image: str | None = Field(description="URL of the whole picture as JPEG.")
+    size: list[int] | None = Field(
+        description="Width and height of the original, in whose pixels boxes are; null where nobody looked at a part."
+    )
+    alike: str | None = Field(description="Id of a better result that it looks like; null without `fold`.")
 
 
 class SearchAnswer(BaseModel):
@@ -292,6 +297,66 @@ class DocumentsDeleted(BaseModel):
     deleted: list[str]
     missing: list[str]
     documents: int = Field(description="How many the index holds.")
+
+
+class FieldValue(BaseModel):
+    value: str | bool | int | float
+    documents: int
+
+
+class FieldFacts(BaseModel):
+    """A metadata field that can be filtered by."""
+
+    name: str
+    documents: int = Field(description="How many have it.")
+    kind: Literal["text", "number", "choice"]
+    least: float | None
+    most: float | None
+    values: list[FieldValue] = Field(description="The commonest; none where nearly each document has its own.")
+    more: bool = Field(description="Whether there are other values.")
+
+
+class CollectionAnswer(BaseModel):
+    """What a page needs to know before it asks."""
+
+    documents: int
+    policy: str | None = Field(description="Who looks at candidates; null where nobody does.")
+    top_k: int = Field(description="How many candidates the agent looks at.")
+    writable: bool
+    folders: list[str] = Field(description="Folders that may be indexed on request.")
+    images: int = Field(description="Most pictures in a request.")
+    image_bytes: int = Field(description="Most bytes of a picture.")
+    body_bytes: int = Field(description="Most bytes of a request.")
+    fields: list[FieldFacts]
+
+
+class UpdateBody(Strict):
+    folder: Annotated[str, StringConstraints(min_length=1, max_length=255)] = Field(
+        description="One of the collection's `folders`."
+    )
+
+
+class UpdateAnswer(BaseModel):
+    """A run over a folder."""
+
+    id: str
+    folder: str
+    state: Literal["running", "done", "failed"]
+    doing: str = Field(description="listing, embedding, or reading words.")
+    done: int = Field(description="Pictures of that; `total` of them.")
+    total: int
+    added: int
+    updated: int
+    unchanged: int
+    deleted: int
+    skipped: int
+    reasons: list[str] = Field(description="Why some were skipped.")
+    error: str | None
+    seconds: float
+
+
+class UpdatesAnswer(BaseModel):
+    updates: list[UpdateAnswer]
 
 
 class Health(BaseModel):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 
 from vretrver.budget import Budget
-from vretrver.errors import InvalidInput
+from vretrver.errors import InvalidInput, MissingPath
 from vretrver.policies import Policy
 from vretrver.reranker import Reranker
 
@@ -33,6 +34,7 @@ class Settings:
         token: what clients must send as `Authorization: Bearer ...`; None asks nobody.
         fetch_from: hosts (`HOST` or `HOST:PORT`) from which pictures may be fetched by URL; none by default.
         writable: whether documents may be added and deleted.
+        folders: that may be indexed on request; a request names one by the last part of its path.
         body_bytes, body_seconds: the largest request, and how long it may take to arrive.
         held_bytes: of all requests' bodies and waiting jobs together.
         images: pictures in a request; image_bytes, image_pixels: the largest of them.
@@ -44,7 +46,9 @@ class Settings:
         traces, trace_bytes: how many rankings are kept to be looked at.
 
     Raises:
-        InvalidInput: a bound is below 1, a host or origin is none, or the token is too short to be a secret.
+        InvalidInput: a bound is below 1, a host or origin is none, two folders have the same name, or the token is
+            too short to be a secret.
+        MissingPath: a folder does not exist.
     """
 
     policy: str | Policy | Reranker = "evidence"
@@ -55,6 +59,7 @@ class Settings:
     token: str | None = field(default=None, repr=False)
     fetch_from: tuple[str, ...] = ()
     writable: bool = True
+    folders: tuple[Path, ...] = ()
     body_bytes: int = 64 * 2**20
     body_seconds: float = 60.0
     held_bytes: int = 512 * 2**20
@@ -75,6 +80,7 @@ class Settings:
             if isinstance(value, int | float) and not isinstance(value, bool) and not value > 0:
                 raise InvalidInput(f"the setting {one.name}={value} must be more than 0")
         object.__setattr__(self, "hosts", tuple(host.lower().strip("[]") for host in self.hosts))
+        object.__setattr__(self, "folders", _folders(self.folders))
         for host in self.hosts:
             if not re.fullmatch(r"\*|[a-z0-9._:-]+", host):
                 raise InvalidInput(f"{host!r} is no host name; give it without scheme and port: photos.example")
@@ -105,6 +111,19 @@ def token_for(host: str, environment: Mapping[str, str] = os.environ) -> str | N
             "or listen on 127.0.0.1"
         )
     return token
+
+
+def _folders(given: Sequence[Path]) -> tuple[Path, ...]:
+    found = tuple(Path(folder).resolve() for folder in given)
+    for folder in found:
+        if not folder.is_dir():
+            raise MissingPath(f"{folder} is no folder; name one whose pictures may be indexed")
+    names = [folder.name for folder in found]
+    if len(set(names)) < len(names):
+        raise InvalidInput(
+            f"folders go by the last part of their path, and {max(names, key=names.count)!r} comes twice"
+        )
+    return found
 
 
 def is_loopback(host: str) -> bool:

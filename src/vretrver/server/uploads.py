@@ -52,7 +52,7 @@ class Uploads:
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
         self._folder = collection.folder / FOLDER
-        self._lock = threading.Lock()
+        self.turn = threading.Lock()  # held by whoever changes the index from here
 
     def add(self, documents: Sequence[Document]) -> Added:
         """Add documents, or replace those that were added under the same id.
@@ -64,7 +64,7 @@ class Uploads:
             Refused: 409, an id belongs to a document that came another way.
             StorageError: the disk is full or read-only, or another process is writing.
         """
-        with self._lock:
+        with self.turn:
             before = self._records()
             self._refuse_strangers(documents, before)
             records = before | {document.id: self._record(document) for document in documents}
@@ -87,7 +87,7 @@ class Uploads:
         Raises:
             StorageError: as `add`.
         """
-        with self._lock:
+        with self.turn:
             rows = self._collection.edition.rows
             there = [name for name in dict.fromkeys(names) if name in rows]
             if there:

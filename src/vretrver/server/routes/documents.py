@@ -15,9 +15,11 @@ from vretrver.server.faults import Refused
 from vretrver.server.openapi import DOCUMENTS_REQUEST, JPEG
 from vretrver.server.parts import Parts, Server
 from vretrver.server.schemas import DocumentsAdded, DocumentsDeleted, Id
+from vretrver.types import Box
 
 router = APIRouter(tags=["documents"])
 Name = Annotated[str, InPath(description="The document's id; slashes in it as %2F.", min_length=1, max_length=MAX_ID)]
+_BOX = r"^[0-9]{1,6}(,[0-9]{1,6}){3}$"
 _KEPT = {"Cache-Control": "private, max-age=60"}
 _JPEG: dict[int | str, dict[str, Any]] = {200: {"content": JPEG, "description": "A JPEG."}}
 
@@ -54,20 +56,28 @@ async def image(
     id: Name,
     server: Parts,
     side: Annotated[int | None, Query(ge=16, le=16384, description="Longest side in pixels; never enlarges.")] = None,
+    box: Annotated[
+        str | None, Query(pattern=_BOX, description="Only this part: x0,y0,x1,y1 in pixels of the original.")
+    ] = None,
 ) -> Response:
     """The whole picture as JPEG, without what its file says of camera and place."""
-    data = await asyncio.to_thread(_picture, server, id, side)
+    data = await asyncio.to_thread(_picture, server, id, side, None if box is None else _box(box))
     return Response(data, media_type="image/jpeg", headers=_KEPT)
 
 
-def _picture(server: Server, name: str, side: int | None) -> bytes:
-    from vretrver.images import encode_jpeg, fit_within, open_image
+def _box(text: str) -> Box:
+    x0, y0, x1, y1 = map(int, text.split(","))
+    return (x0, y0, x1, y1)
+
+
+def _picture(server: Server, name: str, side: int | None, box: Box | None) -> bytes:
+    from vretrver.images import crop, encode_jpeg, fit_within, open_image
 
     document = server.collection.edition.document(name)
     if document.image is None:
         raise Refused(404, "no_picture", f"document {name[:100]!r} has no picture", "id")
     try:
-        picture = open_image(document.image, near=side)
+        picture = open_image(document.image, near=side) if box is None else crop(document.image, box)
     except MissingPath:
         raise Refused(404, "gone", f"the picture of {name[:100]!r} is no longer there", "id") from None
     return encode_jpeg(picture if side is None else fit_within(picture, side), quality=90)
@@ -76,3 +86,7 @@ def _picture(server: Server, name: str, side: int | None) -> bytes:
 def _check_writable(server: Server) -> None:
     if not server.settings.writable:
         raise Refused(403, "read_only", "this server only reads; start it without --read-only to change documents")
+    running = server.updates.running
+    if running is not None:
+        message = f"the folder {running.folder!r} is being indexed; try again when that is done"
+        raise Refused(503, "updating", message, headers={"Retry-After": "10"})
