@@ -116,6 +116,18 @@ def test_bad_documents_change_nothing(server: Served, documents: Any, param: str
     assert len(ids(server)) == 6
 
 
+def test_a_picture_that_was_lost_or_damaged_is_gone_and_tells_no_folder(server: Served, index: Path) -> None:
+    photos = index.parent / "photos"
+    (photos / "green.png").unlink()
+    (photos / "blue.png").write_bytes(b"no picture")
+    for name in ("green.png", "blue.png"):
+        said = error(server.get(f"/v1/documents/{name}/image"), 404)
+        assert said["code"] == "gone" and str(index.parent) not in said["message"]
+        assert server.get(f"/v1/documents/{name}/thumbnail").status_code == 200  # the index keeps those itself
+        found = server.post("/v1/search", {"text": name, "k": 50})  # and the agent ranks it without its picture
+        assert found.status_code == 200 and name in [result["id"] for result in found.json()["results"]]
+
+
 def test_while_another_process_writes_nothing_is_lost(server: Served, index: Path) -> None:
     with FileLock(index / "write.lock"):
         answer = server.post("/v1/documents", {"documents": [{"id": "a", "text": "a"}]})
@@ -164,5 +176,6 @@ def test_a_damaged_listing_of_uploads_is_no_reason_to_forget_it(server: Served, 
     add(server, {"id": "a", "text": "a"})
     listing = index / "uploads" / "documents.jsonl"
     listing.write_text(listing.read_text() + "not json\n")
-    assert error(server.post("/v1/documents", {"documents": [{"id": "b", "text": "b"}]}), 422)["message"]
+    said = error(server.post("/v1/documents", {"documents": [{"id": "b", "text": "b"}]}), 503)
+    assert "log" in said["message"] and str(index.parent) not in said["message"]
     assert json.loads(listing.read_text().splitlines()[0])["id"] == "a"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vretrver.embedders import Embedder
-from vretrver.errors import IndexMismatch, MissingPath, VretrverError
+from vretrver.errors import ImageError, IndexMismatch, MissingPath, VretrverError
 from vretrver.indexes import embedder_of, load_index
 from vretrver.indexes.manifest import NAME as MANIFEST
 from vretrver.ocr import Line, Reader, Reads, available
@@ -224,8 +224,13 @@ def thumbnail_of(edition: Edition, name: str) -> bytes:
 
         try:
             return thumbnail(document.image)
-        except MissingPath:
-            raise Refused(404, "gone", f"the picture of {name[:100]!r} is no longer there", "id") from None
+        except (MissingPath, ImageError):
+            raise gone(name) from None
     if found is None:
         raise Refused(404, "no_picture", f"document {name[:100]!r} has no picture", "id")
     return found
+
+
+def gone(name: str) -> Refused:
+    """404 for a document whose picture was there when it was indexed; says nothing of where."""
+    return Refused(404, "gone", f"the picture of {name[:100]!r} is no longer there, or damaged", "id")

@@ -18,7 +18,15 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
-from vretrver.errors import ImageError, IndexMismatch, InvalidInput, MissingExtra, MissingPath, StorageError
+from vretrver.errors import (
+    ImageError,
+    IndexMismatch,
+    InvalidInput,
+    MissingExtra,
+    MissingPath,
+    RecordError,
+    StorageError,
+)
 
 log = logging.getLogger("vretrver.server")
 _FIELD = re.compile(r"(?!(?:str|int|bool|float|none)$)[a-z_]+")  # shapes are named `ContentItem`, `list[...]`, `str`
@@ -73,6 +81,8 @@ def refused(fault: Exception) -> Refused:  # noqa: PLR0911  # a table of kinds
             return fault
         case ImageError():
             return Refused(422, "bad_image", str(fault))
+        case RecordError():
+            return Refused(503, "storage", "a file of the server does not parse; the server's log says which")
         case InvalidInput():
             return Refused(422, "invalid_request", str(fault))
         case MissingPath():
@@ -94,7 +104,7 @@ def install(app: FastAPI) -> None:
     """Answer every exception of the app in this shape."""
 
     def handle(_request: Request, fault: Exception) -> JSONResponse:
-        if isinstance(fault, StorageError | IndexMismatch | MissingExtra):
+        if isinstance(fault, StorageError | IndexMismatch | MissingExtra | RecordError):
             log.warning("%s: %s", type(fault).__name__, fault)
         return answer(refused(fault))
 

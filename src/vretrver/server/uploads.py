@@ -18,7 +18,7 @@ from typing import Any
 
 from vretrver.errors import RecordError
 from vretrver.indexes.lance import LanceIndex
-from vretrver.indexes.manifest import write_atomically
+from vretrver.indexes.manifest import storage_errors, write_atomically
 from vretrver.ingest import build_index
 from vretrver.listing import read_records
 from vretrver.listing.entries import Listing
@@ -91,15 +91,18 @@ class Uploads:
             rows = self._collection.edition.rows
             there = [name for name in dict.fromkeys(names) if name in rows]
             if there:
-                records = self._records()
-                with self._collection.changing():
-                    index = LanceIndex.open(self._collection.folder)
-                    with index.writing():
-                        index.delete(there)
-                if any(name in records for name in there):
-                    kept = {name: record for name, record in records.items() if name not in there}
-                    self._write(kept)
-                    self._sweep(kept)
+                before = self._records()
+                kept = {name: record for name, record in before.items() if name not in there}
+                self._write(kept)  # first: what is cut off here, the next writer finishes
+                try:
+                    with self._collection.changing():
+                        index = LanceIndex.open(self._collection.folder)
+                        with index.writing():
+                            index.delete(there)
+                except BaseException:
+                    self._write(before)
+                    raise
+                self._sweep(kept)
         return there, [name for name in dict.fromkeys(names) if name not in there]
 
     # -- the listing --------------------------------------------------------------------------------------------
@@ -116,7 +119,10 @@ class Uploads:
 
     def _write(self, records: Mapping[str, Mapping[str, Any]]) -> None:
         lines = (json.dumps(record, ensure_ascii=True, separators=(",", ":")) for record in records.values())
-        self._folder.mkdir(parents=True, exist_ok=True)
+        if not records and not (self._folder / LISTING).exists():
+            return  # nothing was ever uploaded
+        with storage_errors(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
         write_atomically(self._folder / LISTING, "".join(f"{line}\n" for line in lines).encode())
 
     def _record(self, document: Document) -> dict[str, Any]:
@@ -134,7 +140,8 @@ class Uploads:
         path = f"{name[:2]}/{name}{_extension(data)}"
         file = self._folder / path
         if not file.exists():
-            file.parent.mkdir(parents=True, exist_ok=True)
+            with storage_errors(self._folder):
+                file.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(file, data)
         return path
 

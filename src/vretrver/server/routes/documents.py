@@ -8,9 +8,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as InPath
 
-from vretrver.errors import MissingPath
+from vretrver.errors import ImageError, MissingPath
 from vretrver.listing.texts import MAX_ID
-from vretrver.server.collection import thumbnail_of
+from vretrver.server.collection import gone, thumbnail_of
 from vretrver.server.faults import Refused
 from vretrver.server.openapi import DOCUMENTS_REQUEST, JPEG
 from vretrver.server.parts import Parts, Server
@@ -78,8 +78,8 @@ def _picture(server: Server, name: str, side: int | None, box: Box | None) -> by
         raise Refused(404, "no_picture", f"document {name[:100]!r} has no picture", "id")
     try:
         picture = open_image(document.image, near=side) if box is None else crop(document.image, box)
-    except MissingPath:
-        raise Refused(404, "gone", f"the picture of {name[:100]!r} is no longer there", "id") from None
+    except (MissingPath, ImageError):
+        raise gone(name) from None
     return encode_jpeg(picture if side is None else fit_within(picture, side), quality=90)
 
 
