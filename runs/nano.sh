@@ -10,17 +10,17 @@ OUT=$1 SIZE=${2:-500}
 cd "$(dirname "$0")/.."
 BIN=${BIN:-.venv/bin} SETTINGS=${SETTINGS:-runs/nano} SPLITS=${SPLITS:-seen test} DISTRACTORS=${DISTRACTORS:-3}
 TOOLS=${TOOLS:-compare_crops}
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} VRETRVER_CACHE=${VRETRVER_CACHE:-$OUT/cache}
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 mkdir -p "$OUT"
 say() { echo "== $*" >&2; }
 train() { say "train $*"; "$BIN/vretrver" train "$@"; }
 
-say "model"
-if [ -n "${BASE:-}" ]; then $BASE "$OUT/base"; else "$SETTINGS/base.sh" "$OUT/base"; fi
-
 train synthesize "$SETTINGS/world.toml" -o "$OUT/data" --set "cache=\"$OUT/cache\""
 train synthesize "$SETTINGS/text.toml" -o "$OUT/data-text" --set "cache=\"$OUT/cache\""
-train sft "$SETTINGS/sft.toml" -o "$OUT/sft" --set "model=\"$OUT/base\"" --set "data=[\"$OUT/data\"]"
+say "model"
+${BASE:-$SETTINGS/base.sh} "$OUT/base" "$OUT/data"
+
+train sft "$SETTINGS/sft.toml" -o "$OUT/sft" --set "model=\"$OUT/base\"" --set "data=[\"$OUT/data\"]" --set "cache=\"$OUT/cache\""
 train sft "$SETTINGS/sft.toml" -o "$OUT/text" --set "model=\"$OUT/base\"" --set "data=[\"$OUT/data-text\"]" --set samples.every=0
 train rsft "$SETTINGS/rsft.toml" --from "$OUT/sft" -o "$OUT/rsft" --set "cache=\"$OUT/cache\""
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# runs/nano.sh with an untrained model of 0.3 million numbers that learns three questions by heart: every step of the road,
+# runs/nano.sh with a small untrained model that learns three questions by heart: every step of the road,
 # in minutes on one core. Its table says nothing about how good an agent is.
 #
 #     runs/nano_ci.sh OUT

@@ -53,7 +53,9 @@ def examples(paint: Paint, count: int = 4) -> list[Example]:
             Query(names[at % len(names)]), shuffled
         )
         (trace,) = ranking.traces
-        made.append(example_of(trace, toolbox(), boxes="qwen2.5-vl", facts={"topic": f"t{at}"}))
+        made.append(
+            example_of(trace, toolbox(), boxes=WIRE.boxes, window_pixels=WIRE.window_pixels, facts={"topic": f"t{at}"})
+        )
     return made
 
 

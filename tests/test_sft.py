@@ -274,19 +274,3 @@ def test_memory_that_runs_out_says_which_setting_to_change(base: str, paint: Pai
     said = str(caught.value)
     assert "memory ran out with 64 examples of up to" in said and "in this order, try micro_batch = 32" in said
     assert said.index("micro_batch") < said.index("gradient_checkpointing") < said.index("lora_rank")
-
-
-# ---- records of checkpoints
-
-
-def test_a_checkpoint_of_another_protocol_is_refused(tmp_path: Path) -> None:
-    record = Checkpoint("sft", protocol_digest(), {"abc": 3}, versions={"vretrver": "0.0.1"})
-    record.write(tmp_path)
-    assert require_protocol(tmp_path, "abc") == record
-    with pytest.raises(InvalidInput, match="learnt the system prompt abc, and these settings make def"):
-        require_protocol(tmp_path, "def")
-    replace(record, protocol="0123456789ab").write(tmp_path)
-    with pytest.raises(
-        InvalidInput, match=r"learnt protocol 0123456789ab, .* use the vretrver that trained it \(0.0.1\)"
-    ):
-        require_protocol(tmp_path, "abc")

@@ -1,6 +1,6 @@
-"""An untrained model of the nano agent's architecture, small enough for CI: about 0.3 million numbers, random.
+"""An untrained model of the nano agent's architecture, small enough for CI: random numbers, and a tokenizer of the data.
 
-python runs/nano_ci/model.py FOLDER
+python runs/nano_ci/model.py FOLDER DATA
 """
 
 from __future__ import annotations
@@ -8,8 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from vretrver.protocol import system_prompt
-from vretrver.tools import load_toolbox
+from vretrver.training.data import load_examples
 from vretrver.training.nano.architecture import Size, new_model, new_processor, save
 from vretrver.training.nano.episodes import phrases
 from vretrver.training.nano.tokenizer import new_tokenizer
@@ -20,14 +19,16 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
-    folder = parser.parse_args().folder
+    parser.add_argument("data")
+    options = parser.parse_args()
+    folder = options.folder
     if (folder / "config.json").is_file():
         return
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    words = [system_prompt(load_toolbox("compare_crops"), 2, "0-1000")]
+    words = [message.text for example in load_examples([options.data]) for message in example.messages]
     tokenizer = new_tokenizer(words, phrases(), vocabulary=600)
-    size = Size(width=64, layers=2, heads=4, inner=128, own=(16, 32))
+    size = Size(width=192, layers=2, heads=4, inner=384, own=(16, 32))
     save(folder, new_model(tokenizer, size, pretrained=False), new_processor(tokenizer))
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,11 @@ from vretrver.episode import Episode
 from vretrver.errors import InvalidInput, MissingPath, RecordError
 from vretrver.evaluation.folder import read_json, write_json
 from vretrver.messages import Completion, Part, TextPart, ToolCall
+from vretrver.policies.habits import RECORD, Habits
 from vretrver.protocol import Wire, render_tool_call, system_prompt
 from vretrver.tools import Toolbox, default_toolbox
+from vretrver.training.examples import Example
 from vretrver.types import Candidate, Document, ImageRef, Query, Window
-
-RECORD = "vretrver.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class Checkpoint:
         protocol: digest of the protocol as it was (`protocol_digest`).
         prompt_hashes: how many examples had each system prompt, by its SHA-256.
         parent: the model it was trained from.
+        habits: with what tools, turns, coordinates and sizes it is to be served (`policies.habits`); None when the
+            examples did not tell.
         facts: counts and figures of the training.
         versions: of vretrver and the libraries.
     """
@@ -42,6 +45,7 @@ class Checkpoint:
     protocol: str
     prompt_hashes: Mapping[str, int]
     parent: str = ""
+    habits: Mapping[str, Any] | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
 
@@ -123,6 +127,14 @@ def protocol_digest() -> str:
         episode.feed(Completion(render_tool_call(ToolCall(name, arguments), "Look.")))
     said = [(message.role, [_part(part) for part in message.parts]) for message in episode.conversation.messages]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12]
+
+
+def habits_of(examples: Iterable[Example]) -> dict[str, Any] | None:
+    """What a model gets used to that learns from these examples: the most common of their habits, if they tell any."""
+    told = [json.dumps(example.facts["habits"], sort_keys=True) for example in examples if "habits" in example.facts]
+    if not told:
+        return None  # data of other makers
+    return Habits.from_record(json.loads(Counter(told).most_common(1)[0][0])).to_record()
 
 
 def _part(part: Part) -> Any:

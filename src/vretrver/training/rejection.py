@@ -18,7 +18,7 @@ from vretrver.datasets import Topic
 from vretrver.errors import InvalidInput
 from vretrver.tools import Toolbox
 from vretrver.trace import Trace
-from vretrver.training.examples import Example, example_of
+from vretrver.training.examples import WINDOW_PIXELS, Example, example_of
 from vretrver.training.filtering import Rules
 from vretrver.training.rollouts import Rollout
 from vretrver.training.truths import Question
@@ -37,6 +37,7 @@ class Asking:
     toolbox: Toolbox
     max_tool_turns: int
     boxes: BoxFamily
+    window_pixels: int = WINDOW_PIXELS
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +166,7 @@ def _example(one: _Judged, asking: Asking, facts: Mapping[str, Any]) -> Example:
         asking.toolbox,
         max_tool_turns=asking.max_tool_turns,
         boxes=asking.boxes,
+        window_pixels=asking.window_pixels,
         facts={
             **facts,
             "teacher": one.trace.policy,

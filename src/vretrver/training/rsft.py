@@ -8,6 +8,7 @@ evidence that it was shown, and a query keeps a few of its rollouts at most (`re
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -19,11 +20,12 @@ from vretrver.datasets import Task
 from vretrver.errors import InvalidInput
 from vretrver.evaluation.folder import made, write_json
 from vretrver.evaluation.pools import cache_folder
+from vretrver.policies.habits import RECORD
 from vretrver.policies.local import LocalPolicy
 from vretrver.policies.local.loading import Loaded, load
 from vretrver.protocol import Wire
 from vretrver.reranker import Reranker
-from vretrver.training.checkpoint import RECORD, Checkpoint, prompt_hash_of, require_protocol
+from vretrver.training.checkpoint import Checkpoint, prompt_hash_of, require_protocol
 from vretrver.training.config import claim_folder
 from vretrver.training.examples import Example
 from vretrver.training.filtering import Rules
@@ -125,8 +127,8 @@ def rsft(
         return Checkpoint.read(folder)
     with quiet_libraries():
         examples = _sampled(config, parent, folder, progress=progress)
-    settings, cache = replace(config.train, model=str(parent)), cache_folder(config.cache)
-    return train(settings, examples, folder, stage="rsft", callbacks=callbacks, cache=cache, progress=progress)
+    settings = replace(config.train, model=str(parent), cache=config.cache)
+    return train(settings, examples, folder, stage="rsft", callbacks=callbacks, progress=progress)
 
 
 def _sampled(config: RsftConfig, parent: Path, folder: Path, *, progress: bool) -> list[Example]:
@@ -137,13 +139,15 @@ def _sampled(config: RsftConfig, parent: Path, folder: Path, *, progress: bool) 
     examples: list[Example] = []
     yields: dict[str, Yield] = {}
     for at, source in enumerate(config.tasks):
-        task = load_source(source, cache)
-        require_protocol(parent, agents.of(task).prompt_hash)
-        place = made(folder / ROLLOUTS / str(at))
-        _claim(place, source, config, agents.digest)
+        with state.main_process_first():  # one draws scenes and builds indexes, the others find them
+            task = load_source(source, cache)
+            require_protocol(parent, agents.of(task).prompt_hash)
+            place = made(folder / ROLLOUTS / str(at))
+            _claim(place, source, config, agents.digest)
+            queries = asked(task, config.recipe, cache, progress=say)
         sample(
             agents.of(task),
-            asked(task, config.recipe, cache, progress=say),
+            queries,
             place,
             config.sampling.rollouts,
             at_once=config.sampling.at_once,
@@ -169,6 +173,8 @@ class _Agents:
     """The checkpoint as a sampling agent, its weights loaded once."""
 
     def __init__(self, parent: Path, config: RsftConfig, device: str) -> None:
+        # Under FSDP only the first process may read weights, and the others are sent theirs when training begins.
+        os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
         self._config, self._loaded = config, load(str(parent), device=device)
         self.digest = self._loaded.digest("")
 
@@ -191,7 +197,8 @@ class _Agent:
     def __init__(self, loaded: Loaded, config: RsftConfig, task: Task) -> None:
         self._loaded, self._config = loaded, config
         self._wire: Wire = config.recipe.wire(task, self._policy(0))
-        self.asking = Asking(config.recipe.toolbox, config.recipe.max_tool_turns, self._wire.boxes)
+        recipe, wire = config.recipe, self._wire
+        self.asking = Asking(recipe.toolbox, recipe.max_tool_turns, wire.boxes, wire.window_pixels)
         self.prompt_hash = prompt_hash_of(self.asking.toolbox, self.asking.max_tool_turns, self._wire)
 
     def __call__(self, number: int) -> Reranker:

@@ -22,9 +22,10 @@ from typing import Any
 from vretrver.errors import InvalidInput, StorageError
 from vretrver.evaluation.folder import made
 from vretrver.evaluation.pools import cache_folder
+from vretrver.policies.habits import RECORD
 from vretrver.policies.local.loading import load
 from vretrver.policies.local.prompts import PromptWriter
-from vretrver.training.checkpoint import RECORD, Checkpoint, protocol_digest
+from vretrver.training.checkpoint import Checkpoint, habits_of, protocol_digest
 from vretrver.training.config import claim_folder, versions
 from vretrver.training.examples import Example
 from vretrver.training.progress import watcher
@@ -34,7 +35,7 @@ from vretrver.training.trainer import arguments_of, make_trainer, quiet_librarie
 from vretrver.training.weights import choose_trained, is_whole, memory_advice, save_model
 
 PLACE = "training"  # beside the model's files: settings, log, curves, samples
-FREE = ("workers", "samples", "save_every")  # settings that change nothing of what is learnt
+FREE = ("workers", "samples", "save_every", "cache")  # settings that change nothing of what is learnt
 STEPS = "steps"  # in it, checkpoints to go on from, until the training is done
 
 
@@ -60,7 +61,8 @@ class SftConfig:
         log_every, save_every, validate_every: steps; 0 never saves to go on from, never validates.
         decode: open every picture before the training, so that damaged ones are counted and not met on the way.
         attention: as transformers names it (`sdpa`, `eager`, `flash_attention_2`).
-        samples: held-out queries that the model answers while it trains.
+        samples: held-out queries that the model answers while it trains. cache: where their pictures and indexes are
+            kept; the user's cache folder when None.
     """
 
     model: str = ""
@@ -90,6 +92,7 @@ class SftConfig:
     decode: bool = True
     attention: str = "sdpa"
     samples: SampleConfig = field(default_factory=SampleConfig)
+    cache: str | None = None
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
@@ -117,7 +120,6 @@ def train(
     validation: Sequence[Example] = (),
     stage: str = "sft",
     callbacks: Sequence[Any] = (),
-    cache: Path | None = None,
     progress: bool = True,
 ) -> Checkpoint:
     """Train, or go on; under `accelerate launch` every process calls this with the same arguments.
@@ -127,7 +129,6 @@ def train(
         validation: examples whose loss is measured every `validate_every` steps.
         stage: the record's.
         callbacks: further `transformers.TrainerCallback`s.
-        cache: where pictures of sampled tasks are kept; the user's cache folder when None.
         progress: draw progress on stderr.
 
     Returns:
@@ -151,7 +152,6 @@ def train(
             validation=validation,
             stage=stage,
             callbacks=callbacks,
-            cache=cache,
             progress=progress,
         )
 
@@ -164,7 +164,6 @@ def _trained(
     validation: Sequence[Example],
     stage: str,
     callbacks: Sequence[Any],
-    cache: Path | None,
     progress: bool,
 ) -> Checkpoint:
     arguments = arguments_of(config, folder / PLACE / STEPS)  # before the model: DeepSpeed and FSDP listen to it
@@ -177,7 +176,7 @@ def _trained(
     watching = [watcher(folder / PLACE, rows, progress), *callbacks]
     if config.samples.every and main and whole_here():
         sampler = Sampler(
-            config.samples, folder / PLACE / PAGES, loaded.processor, loaded.model_type, cache_folder(cache)
+            config.samples, folder / PLACE / PAGES, loaded.processor, loaded.model_type, cache_folder(config.cache)
         )
         watching.append(sampling_callback(sampler, config.samples.every, watching[0].record))
     trainer = make_trainer(arguments, config, loaded, data, held_out=len(held_out), callbacks=watching)
@@ -199,7 +198,7 @@ def _trained(
         "steps": trainer.state.global_step,
         "processes": arguments.world_size,
     }
-    record = Checkpoint(stage, protocol_digest(), dict(hashes), loaded.name, facts, versions())
+    record = Checkpoint(stage, protocol_digest(), dict(hashes), loaded.name, habits_of(examples), facts, versions())
     if main:
         record.write(folder)
         shutil.rmtree(folder / PLACE / STEPS, ignore_errors=True)
