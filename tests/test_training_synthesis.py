@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from vretrver.training.sharegpt import read_sharegpt
 from vretrver.training.sources import Source
 from vretrver.training.synthesis import Synthesis, synthesize
 from vretrver.training.teachers import PolicyTeacher
-from vretrver.training.trajectories import Recipe, Synthesizer
+from vretrver.training.trajectories import Recipe, Synthesizer, first_stage
 from vretrver.viewer import read_traces
 
 RECIPE = Path(__file__).parents[1] / "runs" / "world.toml"
@@ -151,7 +152,17 @@ def test_a_teacher_that_fails_again_and_again_ends_the_work(cache: Path) -> None
             work.attempts(task.topics)
 
 
-def test_a_task_without_galleries_cannot_be_given(cache: Path, tmp_path: Path) -> None:
+def test_a_gallery_that_nobody_ranked_says_nothing(cache: Path) -> None:
+    task = Source("world", split="train", size=SIZE, seed=1, distractors=3).load(cache)
+    for ranked, scores in ((False, [0.0] * 4), (True, [1.0, 0.5, 1 / 3, 0.25])):
+        (found,) = first_stage(replace(task, given_order=ranked), Recipe()).search(task.topics[:1], 4)
+        assert [one.score for one in found] == scores and [one.document.id for one in found] == [*task.topics[0].candidates or ()]
+    without = replace(task, topics=(replace(task.topics[0], candidates=None),))
+    with pytest.raises(InvalidInput, match="has no gallery; set coarse to hybrid, vector or bm25"):
+        first_stage(without, Recipe(coarse="given"))
+
+
+def test_settings_that_cannot_be() -> None:
     with pytest.raises(InvalidInput, match="name at least one task"):
         Synthesis(())
     with pytest.raises(InvalidInput, match="window is 1; it must be at least 2"):

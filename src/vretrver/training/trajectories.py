@@ -222,8 +222,14 @@ class Synthesizer:
             "candidates": list(trace.candidates),
             "seed": self.seed,
         }
-        turns = self._recipe.max_tool_turns
-        return example_of(trace, self._recipe.toolbox, max_tool_turns=turns, boxes=self._wire.boxes, facts=facts)
+        return example_of(
+            trace,
+            self._recipe.toolbox,
+            max_tool_turns=self._recipe.max_tool_turns,
+            boxes=self._wire.boxes,
+            window_pixels=self._wire.window_pixels,
+            facts=facts,
+        )
 
     def _watch(self, trace: Trace) -> None:
         self._failing = self._failing + 1 if trace.stop is StopReason.POLICY_ERROR else 0
@@ -253,7 +259,10 @@ def first_stage(task: Task, recipe: Recipe, cache: Path | None = None, *, progre
     if recipe.coarse == "given" or (recipe.coarse == "auto" and without is None):
         if without is not None:
             raise InvalidInput(f"topic {without} of {task.name} has no gallery; set coarse to hybrid, vector or bm25")
-        return Ordered.given(task)
+        if task.given_order:
+            return Ordered.given(task)
+        # A gallery that nobody has ranked: no candidate is ahead of another.
+        return Ordered({topic.id: [(name, 0.0) for name in topic.candidates or ()] for topic in task.topics}, task.pool)
     if recipe.coarse == "bm25":
         return Worded(task.pool)
     embedder, home = load_embedder("lite"), cache_folder(cache)
