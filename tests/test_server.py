@@ -184,6 +184,12 @@ def test_what_is_not_json_is_told_so(server: Served, text: bytes) -> None:
     assert fault(answer, 400)["code"] == "bad_json"
 
 
+def test_json_that_grows_when_it_is_parsed_is_not_parsed(server: Served) -> None:
+    text = b'{"text": [' + b"[]," * 300_000 + b"[]]}"
+    answer = server.post("/v1/search", content=text, headers={"Content-Type": "application/json"})
+    assert fault(answer, 413)["code"] == "too_large"
+
+
 def test_strange_text_is_no_server_error(server: Served) -> None:
     headers = {"Content-Type": "application/json"}
     for text in (b'{"text": "\\ud800"}', b'{"text": "a\\u0000b"}', b'{"text": "\\ud83d\\ude00"}'):
