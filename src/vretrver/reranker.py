@@ -16,10 +16,11 @@ from vretrver.coarse import Item, as_candidates, as_query, coarse_candidates, co
 from vretrver.errors import ImageError, InvalidInput, MissingPath
 from vretrver.messages import Completion, Conversation
 from vretrver.policies import Policy, checked
+from vretrver.policies.habits import toolbox_for, turns_for
 from vretrver.protocol import Wire
 from vretrver.reranking import Reranking, Rules, SecondLook
 from vretrver.seats import Seat
-from vretrver.tools import Toolbox, default_toolbox
+from vretrver.tools import Toolbox
 from vretrver.trace import Ranking
 from vretrver.types import Query
 from vretrver.usage import Prices
@@ -35,8 +36,9 @@ class Reranker:
         policy: decides; see `policies.load_policy`.
         planner: which windows are ranked; `windows.sliding` (20, 10) by default. For others:
             `functools.partial(sliding, window=10, stride=5)`, or any callable of chances that gives a `windows.Plan`.
-        toolbox: the tools on offer; select_images and crop_image when None.
-        max_tool_turns: how often a window's agent may call a tool.
+        toolbox: the tools on offer; when None those that a trained policy is used to (`policies.habits`), else the
+            paper's select_images and crop_image.
+        max_tool_turns: how often a window's agent may call a tool; when None as the policy is used to, else twice.
         wire: the policy's dialect of the protocol; the policy's own `wire`, if it has one, when None.
         no_match_below: a ranking whose best confidence is under this says `no_match`; by default what was chosen on
             validation for a policy's own relevance (`coarse.NO_MATCH_BELOW`) or else for the calibration.
@@ -63,7 +65,7 @@ class Reranker:
         *,
         planner: Planner = sliding,
         toolbox: Toolbox | None = None,
-        max_tool_turns: int = 2,
+        max_tool_turns: int | None = None,
         wire: Wire | None = None,
         no_match_below: float | None = None,
         budget: Budget | None = None,
@@ -73,13 +75,13 @@ class Reranker:
         gate: float | None = None,
         calibration: Calibration | None = None,
     ) -> None:
-        if max_tool_turns < 0:
+        if max_tool_turns is not None and max_tool_turns < 0:
             raise InvalidInput(f"max_tool_turns is {max_tool_turns}; it must be 0 or more")
         self.policy = policy
         self.rules = Rules(
             planner=planner,
-            toolbox=default_toolbox() if toolbox is None else toolbox,
-            max_tool_turns=max_tool_turns,
+            toolbox=toolbox_for(policy, toolbox),
+            max_tool_turns=turns_for(policy, max_tool_turns),
             wire=wire or getattr(policy, "wire", None) or Wire(),
             policy=policy.name,
             no_match_below=no_match_below,

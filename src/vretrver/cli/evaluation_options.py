@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from vretrver.cli.parsing import POLICIES, Commands, add_certainty, add_costs, command, positive
+from vretrver.cli.parsing import POLICIES, Commands, add_certainty, add_costs, add_looking, command, positive
 
 _DATASETS = """\
 DATASET is one of
@@ -71,10 +71,7 @@ def _add_stages(group: Any) -> None:
         default="sliding:20,10",
         help="sliding:WINDOW,STRIDE (default sliding:20,10), merge:WINDOW,TOP, onepass:WINDOW or adaptive:EPS",
     )
-    group.add_argument(
-        "--tools", default="select,zoom", help="select,zoom (default), one of them, or none: reasoning without tools"
-    )
-    group.add_argument("--max-tool-turns", type=int, default=2, metavar="N", help="tool calls per window (default 2)")
+    add_looking(group)
     add_costs(group)
     add_certainty(group)
     group.add_argument(

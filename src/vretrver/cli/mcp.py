@@ -7,7 +7,7 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-from vretrver.cli.parsing import POLICIES, Commands, add_certainty, add_costs, command, positive
+from vretrver.cli.parsing import POLICIES, Commands, add_certainty, add_costs, add_looking, command, positive
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -31,16 +31,17 @@ def add(commands: Commands) -> None:
         "--planner", default="sliding", help="which windows are ranked: sliding (default, the paper's), merge, onepass"
     )
     parser.add_argument("--top-k", type=positive, default=50, help="candidates the agent looks at (default 50)")
+    add_looking(parser)
     add_costs(parser)
     add_certainty(parser)
 
 
 def mcp(options: Namespace) -> int:
     """Serve until the assistant hangs up, or until it is stopped."""
-    from vretrver.cli.searching import _reranker
+    from vretrver.cli.agents import reranker_of
     from vretrver.mcp_server import Searcher, build_server, serve
 
-    searcher = Searcher(options.index, _reranker(options), top_k=options.top_k)
+    searcher = Searcher(options.index, reranker_of(options), top_k=options.top_k)
     if not options.http:
         # The thread that waits for stdin hears no interrupt. Nothing is written, so nothing needs an end.
         for name in (signal.SIGTERM, signal.SIGINT):

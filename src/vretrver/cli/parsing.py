@@ -22,6 +22,22 @@ def command(commands: Commands, name: str, summary: str, more: str = "") -> Any:
     return parser
 
 
+def add_looking(parser: Any) -> None:
+    """Options of the tools an agent may call."""
+    parser.add_argument(
+        "--tools",
+        metavar="NAMES",
+        help="select, zoom, compare (regions of several pictures at once), with commas, or none; by default what a "
+        "trained model learnt with, else select,zoom",
+    )
+    parser.add_argument(
+        "--max-tool-turns",
+        type=int,
+        metavar="N",
+        help="tool calls per window; by default as many as a trained model learnt with, else 2",
+    )
+
+
 def add_costs(parser: Any) -> None:
     """Options of what a query may cost, and how that is reckoned."""
     parser.add_argument(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from vretrver.cli.parsing import POLICIES, Commands, add_certainty, add_costs, command, positive
+from vretrver.cli.parsing import POLICIES, Commands, add_certainty, add_costs, add_looking, command, positive
 
 
 def add(commands: Commands) -> None:
@@ -51,6 +51,7 @@ def _add_results(parser: Any) -> None:
         default="sliding",
         help="which windows are ranked: sliding (default, the paper's), merge, onepass, adaptive",
     )
+    add_looking(parser)
     add_costs(parser)
     add_certainty(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")

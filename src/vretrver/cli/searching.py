@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vretrver.cli.agents import reranker_of
 from vretrver.cli.printing import print_json, printable
 from vretrver.errors import InvalidInput, MissingPath
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from vretrver.reranker import Reranker
     from vretrver.trace import Ranking
     from vretrver.types import Document, Query
     from vretrver.usage import Usage
@@ -43,7 +43,7 @@ def search(options: Namespace) -> int:
     from vretrver.retriever import Retriever
 
     query, where = _query(options.text, options), _where(options.where)
-    pipeline = Pipeline(Retriever.open(options.index), _reranker(options))
+    pipeline = Pipeline(Retriever.open(options.index), reranker_of(options))
     ranking = pipeline.search(query, k=options.k, top_k=options.top_k, where=where)
     return _show(ranking, options)
 
@@ -54,7 +54,7 @@ def rerank(options: Namespace) -> int:
 
     query = _query(options.text, options)
     documents = _documents(options)
-    reranker = _reranker(options)
+    reranker = reranker_of(options)
     candidates = coarse_candidates(query, documents, load_embedder(options.embedder))
     if reranker is None:
         from vretrver.reranker import coarse_ranking
@@ -132,32 +132,6 @@ def _documents(options: Namespace) -> list[Document]:
             print(f"skipped {printable(path)}: {printable(reason)}", file=sys.stderr)
         documents += [entry.document for entry in listing.entries]
     return documents
-
-
-def _reranker(options: Namespace) -> Reranker | None:
-    if options.policy == "none":
-        return None
-    from vretrver.budget import Budget
-    from vretrver.calibration import load_calibration
-    from vretrver.policies import load_policy
-    from vretrver.protocol import Wire
-    from vretrver.reranker import Reranker
-    from vretrver.usage import Prices
-    from vretrver.windows import load_planner
-
-    policy = load_policy(options.policy)
-    wire = getattr(policy, "wire", None) or Wire()
-    return Reranker(
-        policy,
-        planner=load_planner(options.planner),
-        wire=wire if options.window_tokens is None else wire.showing(options.window_tokens),
-        budget=Budget.parse(options.budget) if options.budget else None,
-        prices=Prices.parse(options.prices) if options.prices else None,
-        second_look=options.second_look,
-        fusion=options.fusion,
-        gate=options.gate,
-        calibration=load_calibration(options.calibration) if options.calibration else None,
-    )
 
 
 def _where(pairs: Sequence[str] | None) -> dict[str, Any] | None:

@@ -33,10 +33,10 @@ from vretrver.evaluation.settings import Settings, hashed, written
 from vretrver.evaluation.stages import FirstStage, Indexed, Nearest, Ordered, Worded
 from vretrver.indexes import load_index
 from vretrver.policies import Policy, load_policy
+from vretrver.policies.habits import toolbox_for, turns_for
 from vretrver.protocol import Wire
 from vretrver.reranker import Reranker
 from vretrver.retriever import Retriever
-from vretrver.tools import load_toolbox
 from vretrver.usage import Prices
 from vretrver.windows import load_planner
 
@@ -117,8 +117,8 @@ def resolve(task: Task, settings: Settings, embedder: Embedder, policy: Policy |
         "policy": "none" if policy is None else policy.name,
         "policy_fingerprint": getattr(policy, "fingerprint", None),
         "planner": settings.planner,
-        "tools": [tool.name for tool in load_toolbox(settings.tools).tools],
-        "max_tool_turns": settings.max_tool_turns,
+        "tools": [tool.name for tool in toolbox_for(policy, settings.toolbox).tools],
+        "max_tool_turns": turns_for(policy, settings.max_tool_turns),
         "window_pixels": _wire(policy, settings, task).window_pixels,
         "budget": None if settings.budget is None else written(Budget.parse(settings.budget)),
         "prices": None if settings.prices is None else written(Prices.parse(settings.prices)),
@@ -223,8 +223,8 @@ def _reranker(policy: Policy, settings: Settings, task: Task) -> Reranker:
     return Reranker(
         policy,
         planner=load_planner(settings.planner),
-        toolbox=load_toolbox(settings.tools),
-        max_tool_turns=settings.max_tool_turns,
+        toolbox=toolbox_for(policy, settings.toolbox),
+        max_tool_turns=turns_for(policy, settings.max_tool_turns),
         wire=_wire(policy, settings, task),
         budget=None if settings.budget is None else Budget.parse(settings.budget),
         prices=None if settings.prices is None else Prices.parse(settings.prices),

@@ -47,6 +47,10 @@ class RecordedPolicy:
     def wire(self) -> Any:
         return getattr(self._policy, "wire", None)
 
+    @property
+    def habits(self) -> Any:
+        return getattr(self._policy, "habits", None)
+
     def complete(self, conversations: Sequence[Conversation]) -> list[Completion]:
         """As the policy's own; what it answers is on disk before it is used.
 

@@ -17,7 +17,7 @@ from vretrver.budget import Budget
 from vretrver.errors import InvalidInput
 from vretrver.protocol import Wire
 from vretrver.reranking import SecondLook, checked_certainty
-from vretrver.tools import load_toolbox
+from vretrver.tools import Toolbox, load_toolbox
 from vretrver.usage import Prices
 from vretrver.windows import load_planner
 
@@ -57,8 +57,8 @@ class Settings:
     coarse: str = "hybrid"
     k: int = 50
     planner: str = "sliding:20,10"
-    tools: str = "select_images,crop_image"
-    max_tool_turns: int = 2
+    tools: str | None = None
+    max_tool_turns: int | None = None
     window_tokens: int | None = None
     budget: str | None = None
     prices: str | None = None
@@ -81,12 +81,12 @@ class Settings:
         if self.degrade_on not in ("queries", "pool", "both"):
             raise InvalidInput(f"pictures are degraded on queries, pool or both; got {self.degrade_on!r}")
         for name, least in (("k", 1), ("batch", 1), ("shuffles", 0), ("max_tool_turns", 0)):
-            if getattr(self, name) < least:
-                raise InvalidInput(f"{name} is {getattr(self, name)}; it must be at least {least}")
+            if (value := getattr(self, name)) is not None and value < least:
+                raise InvalidInput(f"{name} is {value}; it must be at least {least}")
         if self.limit is not None and self.limit < 1:
             raise InvalidInput(f"the limit is {self.limit} topics; it must be at least 1")
         load_planner(self.planner)
-        load_toolbox(self.tools)
+        self.toolbox  # noqa: B018  # refuses a tool that is none
         if self.window_tokens is not None:
             Wire().showing(self.window_tokens)
         if self.budget is not None:
@@ -95,6 +95,11 @@ class Settings:
             Prices.parse(self.prices)
         checked_certainty(self.second_look, self.fusion, self.gate)
         self.part  # noqa: B018  # refuses a shard that is none
+
+    @property
+    def toolbox(self) -> Toolbox | None:
+        """The tools that were asked for; None leaves them to the policy."""
+        return None if self.tools is None else load_toolbox(self.tools)
 
     @property
     def part(self) -> tuple[int, int]:

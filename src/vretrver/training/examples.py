@@ -14,9 +14,12 @@ from vretrver import protocol
 from vretrver.boxes import BoxFamily
 from vretrver.errors import InvalidInput
 from vretrver.messages import ImagePart, Message, Part, TextPart
+from vretrver.policies.habits import Habits
+from vretrver.protocol import Wire
 from vretrver.tools import Toolbox, default_toolbox
 from vretrver.trace import Trace
 
+WINDOW_PIXELS = Wire().window_pixels
 MARK = "<image>"
 """Stands for a picture in texts of the released formats."""
 
@@ -28,7 +31,8 @@ class Example:
     Args:
         messages: system (may be missing), user, assistant, user (what a tool showed), ..., assistant.
         facts: where it comes from, JSON values: `teacher`, `task`, `topic`, `group`, `relevant` (1-based numbers of the
-            right candidates in the window), `candidates` (their ids), `prompt_hash`, `seed`; none is required.
+            right candidates in the window), `candidates` (their ids), `prompt_hash`, `habits` (how the window was
+            shown, `policies.habits.Habits`), `seed`; none is required.
 
     Raises:
         InvalidInput: the roles do not alternate as above.
@@ -77,19 +81,22 @@ def example_of(
     *,
     max_tool_turns: int = 2,
     boxes: BoxFamily = "released",
+    window_pixels: int = WINDOW_PIXELS,
     facts: Mapping[str, Any] | None = None,
 ) -> Example:
     """The conversation of a trace as its episode sent it.
 
     Args:
         toolbox, max_tool_turns, boxes: what the episode had; the system prompt is made of them.
-        facts: as `Example.facts`; `prompt_hash` is added.
+        window_pixels: the largest area of a picture in its window.
+        facts: as `Example.facts`; `prompt_hash` and `habits` are added.
 
     Raises:
         InvalidInput: the trace has no turn, its last turn waits for a tool's answer, or its system prompt was another
             one than these arguments make.
     """
-    system = protocol.system_prompt(default_toolbox() if toolbox is None else toolbox, max_tool_turns, boxes)
+    tools = default_toolbox() if toolbox is None else toolbox
+    system = protocol.system_prompt(tools, max_tool_turns, boxes)
     opening = [Message("system", (TextPart(system),)), Message("user", trace.prompt)]
     if protocol.prompt_hash(opening) != trace.prompt_hash:
         raise InvalidInput(
@@ -98,7 +105,8 @@ def example_of(
         )
     if not trace.turns or trace.turns[-1].observation is not None:
         raise InvalidInput(f"a trace that ended by {trace.stop.value} holds no whole conversation")
-    return Example((*opening, *turns_of(trace)), {**(facts or {}), "prompt_hash": trace.prompt_hash})
+    habits = Habits.of(tools, max_tool_turns, Wire(boxes=boxes, window_pixels=window_pixels)).to_record()
+    return Example((*opening, *turns_of(trace)), {**(facts or {}), "prompt_hash": trace.prompt_hash, "habits": habits})
 
 
 def turns_of(trace: Trace) -> list[Message]:

@@ -17,11 +17,13 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from vretrver.boxes import BoxFamily, box_family, is_released
 from vretrver.errors import InvalidInput, PolicyError
 from vretrver.messages import Completion, Conversation
+from vretrver.policies.habits import Habits, habits_in
 from vretrver.policies.local.generation import Generator, is_out_of_memory
 from vretrver.policies.local.loading import Loaded, load
 from vretrver.policies.local.prompts import Prompt, PromptWriter
@@ -54,7 +56,8 @@ class LocalPolicy:
     Args:
         loaded: model, processor and their name; the model's `generation_config` is replaced by ours, so that no
             repetition penalty or sampling of its publisher has a say.
-        wire: the model's dialect of the protocol; by the model's family when None (`default_boxes`).
+        wire: the model's dialect of the protocol; when None its habits', else by its family (`default_boxes`).
+        habits: what it was trained with, so that it is served as it was trained.
         batch: conversations at once; halved, and kept so, when memory runs out.
         max_new_tokens: of one generation.
         temperature: 0 takes the most likely token.
@@ -73,12 +76,15 @@ class LocalPolicy:
         max_new_tokens: int = MAX_NEW_TOKENS,
         temperature: float = 0.0,
         seed: int = 0,
+        habits: Habits | None = None,
     ) -> None:
         _at_least("batch", batch, 1)
         _at_least("max_new_tokens", max_new_tokens, 1)
         _at_least("temperature", temperature, 0)
         self.name = f"local:{loaded.name}"
-        self.wire = wire or Wire(boxes=default_boxes(loaded.name, loaded.model_type))
+        self.habits = habits
+        usual = Wire(boxes=default_boxes(loaded.name, loaded.model_type)) if habits is None else habits.wire
+        self.wire = wire or usual
         self.batch = self.at_once = batch
         self._loaded = loaded
         self._options = f"{max_new_tokens} {temperature} {seed}"
@@ -111,7 +117,8 @@ class LocalPolicy:
 
         Args:
             name: a folder, or the name of a model that is in the Hugging Face cache; a LoRA adapter's folder stands
-                for the adapter on the model that it names. Options may stand behind it: `MODEL,batch=2,dtype=float32`.
+                for the adapter on the model that it names. A folder that `vretrver train` made is served with its
+                `habits`. Options may stand behind it: `MODEL,batch=2,dtype=float32`.
             adapter: a LoRA adapter's folder, merged into the weights.
             dtype: `float32`, `bfloat16` or `float16`; `auto` is bfloat16 on a GPU and float32 elsewhere.
             device: as torch names it; a GPU where there is one when None.
@@ -121,6 +128,7 @@ class LocalPolicy:
         Raises:
             MissingExtra: torch or transformers is not installed, or peft where there is an adapter.
             InvalidInput: the model cannot be loaded. And as the class.
+            RecordError: a trained folder's record does not parse.
         """
         if not os.path.exists(name):  # noqa: PTH110  # a Path refuses some texts
             name, named = split_options(name, OPTIONS)
@@ -128,7 +136,9 @@ class LocalPolicy:
                 given: dict[str, Any] = {"adapter": adapter, "dtype": dtype, "device": device, "boxes": boxes}
                 given |= {"batch": batch, "max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
                 return cls.load(name, **{**given, **named})
-        wire = None if boxes is None else replace(Wire(), boxes=box_family(boxes))
+        habits = habits_in(Path(name))
+        usual = Wire() if habits is None else habits.wire
+        wire = None if boxes is None else replace(usual, boxes=box_family(boxes))
         return cls(
             load(name, adapter=adapter, dtype=dtype, device=device),
             wire=wire,
@@ -136,6 +146,7 @@ class LocalPolicy:
             max_new_tokens=max_new_tokens,
             temperature=temperature,
             seed=seed,
+            habits=habits,
         )
 
     @cached_property

@@ -1,0 +1,45 @@
+"""The agent that the options of a command ask for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from vretrver.reranker import Reranker
+
+
+def reranker_of(options: Namespace) -> Reranker | None:
+    """The reranker that the options ask for; None for `--policy none`.
+
+    Raises:
+        InvalidInput: an option is not usable, or the policy cannot be loaded.
+        MissingExtra: the policy's library is not installed.
+    """
+    if options.policy == "none":
+        return None
+    from vretrver.budget import Budget
+    from vretrver.calibration import load_calibration
+    from vretrver.policies import load_policy
+    from vretrver.protocol import Wire
+    from vretrver.reranker import Reranker
+    from vretrver.tools import load_toolbox
+    from vretrver.usage import Prices
+    from vretrver.windows import load_planner
+
+    policy = load_policy(options.policy)
+    wire = getattr(policy, "wire", None) or Wire()
+    return Reranker(
+        policy,
+        planner=load_planner(options.planner),
+        toolbox=None if options.tools is None else load_toolbox(options.tools),
+        max_tool_turns=options.max_tool_turns,
+        wire=wire if options.window_tokens is None else wire.showing(options.window_tokens),
+        budget=Budget.parse(options.budget) if options.budget else None,
+        prices=Prices.parse(options.prices) if options.prices else None,
+        second_look=options.second_look,
+        fusion=options.fusion,
+        gate=options.gate,
+        calibration=load_calibration(options.calibration) if options.calibration else None,
+    )
