@@ -17,6 +17,7 @@ import pytest
 
 import lessons
 from vretrver.errors import InvalidInput, MissingPath
+from vretrver.messages import Message, TextPart
 from vretrver.training.checkpoint import Checkpoint, protocol_digest, require_protocol
 from vretrver.training.curves import read_log
 from vretrver.training.examples import Example
@@ -274,3 +275,16 @@ def test_memory_that_runs_out_says_which_setting_to_change(base: str, paint: Pai
     said = str(caught.value)
     assert "memory ran out with 64 examples of up to" in said and "in this order, try micro_batch = 32" in said
     assert said.index("micro_batch") < said.index("gradient_checkpointing") < said.index("lora_rank")
+
+
+def test_rows_without_pictures_are_not_mixed_in_where_the_model_is_cut(
+    base: str, paint: Paint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (shown, *_rest) = lessons.examples(paint, 1)
+    words = Example((shown.messages[0], Message("user", (TextPart("hi"),)), Message("assistant", (TextPart("ho"),))))
+    train(replace(TINY, model=base), [shown, words], tmp_path / "whole", progress=False)
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")  # as `accelerate launch` sets it
+    with pytest.raises(
+        InvalidInput, match="1 of 2 rows have pictures; FSDP and ZeRO-3 need pictures in all or in none"
+    ):
+        train(replace(TINY, model=base), [shown, words], tmp_path / "cut", progress=False)

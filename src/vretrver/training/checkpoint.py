@@ -72,7 +72,7 @@ class Checkpoint:
             )
         record = read_json(folder / RECORD)
         try:
-            made = cls(**{one.name: record[one.name] for one in fields(cls)})
+            made = cls(**{one.name: record[one.name] for one in fields(cls) if one.name in record})
             if not (isinstance(made.protocol, str) and isinstance(made.prompt_hashes, dict)):
                 raise TypeError("protocol or prompt_hashes is of another kind")
         except (KeyError, TypeError) as fault:

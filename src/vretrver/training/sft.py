@@ -171,6 +171,7 @@ def _trained(
     loaded = _model(config)
     maker = RowMaker(PromptWriter(loaded.processor, loaded.name), loaded.name)
     rows = _rows(examples, maker, config, progress and main)
+    _refuse_mixed(rows)
     held_out = _rows(validation, maker, config, False).rows if validation else ()
     data = Collator(rows.rows + held_out, maker)
     watching = [watcher(folder / PLACE, rows, progress), *callbacks]
@@ -236,6 +237,16 @@ def _model(config: SftConfig) -> Any:
     loaded.model.train()
     choose_trained(loaded.model, vision=config.tune_vision, projector=config.tune_projector)
     return loaded
+
+
+def _refuse_mixed(rows: Rows) -> None:
+    """Where the vision tower is cut over processes, one that skips it would leave the others waiting for ever."""
+    with_pictures = sum(row.pictures > 0 for row in rows.rows)
+    if not whole_here() and 0 < with_pictures < len(rows.rows):
+        raise InvalidInput(
+            f"{with_pictures} of {len(rows.rows)} rows have pictures; FSDP and ZeRO-3 need pictures in all or in none: "
+            "train the others apart, or with plain data parallelism"
+        )
 
 
 def _rows(examples: Sequence[Example], maker: RowMaker, config: SftConfig, progress: bool) -> Rows:
