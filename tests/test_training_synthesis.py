@@ -183,3 +183,10 @@ def test_the_command(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert json.loads(capsys.readouterr().out)["kept"] == 2 * SIZE
     assert main([*command, "--set", "sede=1"]) == 1
     assert capsys.readouterr().err == f"vretrver: {RECIPE}: unknown key 'sede'; did you mean 'seed'?\n"
+
+
+@pytest.mark.parametrize("command", [["train"], ["train", "synthesise"], ["train", "synthesize", "a.toml"]])
+def test_a_command_that_is_none_is_misuse(command: list[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(command)
+    assert stopped.value.code == 2
