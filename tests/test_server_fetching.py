@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
+import ssl
+import subprocess
+import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -38,7 +44,7 @@ class Names:
 def fetch(server: RawServer, names: Names | None = None, most: int = 10_000, seconds: float = 5.0) -> Fetch:
     port = port_of(server)
     allowed = [f"images.example:{port}", f"other.example:{port}"]
-    return Fetch(allowed, most, seconds, names or Names(), public=lambda address: address == "127.0.0.1")
+    return Fetch(allowed, most, seconds, resolve=names or Names(), public=lambda address: address == "127.0.0.1")
 
 
 def refusal(call: Callable[[], object]) -> str:
@@ -127,6 +133,43 @@ def test_size_time_and_status_are_bounded() -> None:
         assert "answers 404" in refusal(lambda: fetch(server)(url(server)))
     with RawServer(b"nonsense") as server:
         assert "cannot be reached" in refusal(lambda: fetch(server)(url(server)))
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A key and a certificate of images.example that signs itself."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl to make a certificate")
+    file = tmp_path_factory.mktemp("tls") / "both.pem"
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=x -addext subjectAltName=DNS:images.example"
+    subprocess.run([*command.split(), "-keyout", file, "-out", f"{file}.crt"], check=True, capture_output=True)
+    file.write_text(file.read_text() + Path(f"{file}.crt").read_text())
+    return file
+
+
+def test_https_holds_the_certificate_against_the_name_that_was_asked_for(certificate: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    trust = ssl.create_default_context(cafile=str(certificate))
+
+    def serve(listener: socket.socket) -> None:
+        for _ in range(3):
+            line = listener.accept()[0]
+            with suppress(OSError), context.wrap_socket(line, server_side=True) as encrypted:
+                encrypted.recv(65536)
+                encrypted.sendall(OK)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        allowed = [f"images.example:{port}", f"other.example:{port}"]
+        everywhere = {"resolve": Names(), "public": lambda _address: True}
+        trusting = Fetch(allowed, 10_000, 5, trust=trust, **everywhere)  # type: ignore[arg-type]
+        assert trusting(f"https://images.example:{port}/a.png") == PICTURE
+        refusal(lambda: trusting(f"https://other.example:{port}/a.png"))  # another name
+        refusal(lambda: Fetch(allowed, 10_000, 5, **everywhere)(f"https://images.example:{port}/"))  # type: ignore[arg-type]
+        thread.join(10)
 
 
 @pytest.mark.parametrize(

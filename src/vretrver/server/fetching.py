@@ -51,6 +51,7 @@ class Fetch:
         most: bytes of a picture.
         seconds: for one picture, redirects included.
         resolve, public: who says where a host is, and which addresses may be asked.
+        trust: whose certificates count for https; the system's when None.
     """
 
     def __init__(
@@ -58,12 +59,14 @@ class Fetch:
         allowed: Sequence[str],
         most: int,
         seconds: float = 10.0,
+        *,
         resolve: Resolve = resolved,
         public: Callable[[str], bool] = is_public,
+        trust: ssl.SSLContext | None = None,
     ) -> None:
         self._allowed = {name.lower() for name in allowed}
         self._most, self._seconds = most, seconds
-        self._resolve, self._public = resolve, public
+        self._resolve, self._public, self._trust = resolve, public, trust
 
     def __call__(self, url: str) -> bytes:
         """The bytes behind a URL.
@@ -89,7 +92,7 @@ class Fetch:
         try:
             with closing(socket.create_connection((address, port), timeout=min(5.0, left))) as line, _ended(line, left):
                 connection = HTTPConnection(host, port)
-                connection.sock = line if scheme == "http" else _encrypted(line, host)
+                connection.sock = line if scheme == "http" else self._encrypted(line, host)
                 with closing(connection):
                     connection.request("GET", target, headers=headers)
                     found = self._body(connection.getresponse())
@@ -114,6 +117,11 @@ class Fetch:
         if len(data) > self._most:
             raise _failed(f"it is over {self._most} bytes")
         return data
+
+    def _encrypted(self, line: socket.socket, host: str) -> ssl.SSLSocket:
+        """TLS to the name that was asked for, whatever the address."""
+        trust = ssl.create_default_context() if self._trust is None else self._trust
+        return trust.wrap_socket(line, server_hostname=host)
 
     def _checked(self, url: str) -> tuple[str, str, int, str]:
         """Scheme, host, port and request target of a URL that may be asked."""
@@ -163,11 +171,6 @@ def _ended(line: socket.socket, seconds: float) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
-
-
-def _encrypted(line: socket.socket, host: str) -> ssl.SSLSocket:
-    """TLS to the name that was asked for, whatever the address."""
-    return ssl.create_default_context().wrap_socket(line, server_hostname=host)
 
 
 def _failed(why: str) -> Refused:
