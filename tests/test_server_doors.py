@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 import time
@@ -12,6 +13,8 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from conftest import MeanColour
 from served import Served, agent, cards, data_url, png, shares_words
@@ -19,6 +22,7 @@ from vretrver.errors import InvalidInput
 from vretrver.messages import Completion, Conversation
 from vretrver.policies.scripted import ScriptedPolicy
 from vretrver.server import Settings, app
+from vretrver.server.auth import Bearer, Doors
 from vretrver.server.settings import token_for
 
 TOKEN = "a-secret-of-decent-length"
@@ -105,6 +109,25 @@ def test_the_servers_own_pages_and_named_ones_may(guarded: Served) -> None:
     asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
     with httpx.Client(base_url=guarded.url, trust_env=False) as client:  # a preflight carries no token
         assert client.options("/v1/search", headers=allowed | asked).status_code == 200
+
+
+@given(st.lists(st.tuples(st.sampled_from([b"host", b"origin", b"authorization", b"cookie"]), st.binary(max_size=40))))
+def test_no_header_is_more_than_refused(headers: list[tuple[bytes, bytes]]) -> None:
+    came: list[Any] = []
+
+    async def inside(*_call: Any) -> None:
+        came.append("inside")
+
+    async def send(message: Any) -> None:
+        came.append(message.get("status"))
+
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
+    settings = Settings(policy="none", token=TOKEN)
+    scope = {"type": "http", "method": "GET", "path": "/metrics", "headers": headers}
+    asyncio.run(Doors(Bearer(inside, settings), settings)(scope, receive, send))
+    assert came[0] in (401, 403)
 
 
 def test_every_answer_is_protected(guarded: Served) -> None:

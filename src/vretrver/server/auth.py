@@ -65,7 +65,8 @@ class Doors:
                 "of them, or start it with --allow-host",
             )
         for origin in headers.getlist("origin"):
-            same = urlsplit(origin).netloc.lower() == host.lower() and origin.startswith(("http://", "https://"))
+            scheme, _sign, place = origin.lower().partition("://")
+            same = scheme in ("http", "https") and place == host.lower()
             if not same and origin not in self._settings.origins:
                 raise Refused(
                     403,
