@@ -9,6 +9,7 @@ import os
 import select
 import shutil
 import signal
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -97,6 +98,24 @@ class Browser:
         self.send("Page.navigate", url=page.resolve().as_uri() + fragment)
         while not any(event["method"] == "Page.loadEventFired" for event in self._events):
             self._next()
+
+    def visit(self, url: str) -> None:
+        """Open an address, from scratch."""
+        self.open_blank()
+        self.wait("location.href === 'about:blank'")
+        self.send("Page.navigate", url=url)
+        self.wait("location.href !== 'about:blank' && document.readyState === 'complete'")
+
+    def wait(self, expression: str, seconds: float = SILENCE) -> Any:
+        """The value of an expression as soon as it is true."""
+        deadline = time.monotonic() + seconds
+        while not (value := self.ask(expression)):
+            if time.monotonic() > deadline:
+                raise AssertionError(
+                    f"after {seconds} s still not: {expression}; the page complained of {self.console}"
+                )
+            time.sleep(0.05)
+        return value
 
     def open_blank(self) -> None:
         self.send("Page.navigate", url="about:blank")

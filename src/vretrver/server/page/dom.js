@@ -54,6 +54,7 @@ export function dialog(className, label, ...children) {
   const before = document.activeElement;
   const box = h("dialog", { class: className, "aria-label": label }, children);
   box.addEventListener("click", (event) => { if (event.target === box) box.close(); });
+  box.addEventListener("keydown", (event) => { if (event.key === "Escape") { event.preventDefault(); box.close(); } });
   box.addEventListener("close", () => { box.remove(); if (before && before.isConnected) before.focus({ preventScroll: true }); });
   document.body.append(box);
   box.showModal();

@@ -135,13 +135,31 @@ async function moreLike(result) {
 
 const HEADINGS = { unreachable: "No connection", busy: "Too many are asking right now", timeout: "That took too long", bad_image: "That picture cannot be read", too_large: "That is too large" };
 
+const AGAIN = new Set([0, 429, 500, 502, 503, 504]); // what may go better the next time
+
 function complain(fault, again) {
   if (fault.status === 401) return letIn(again);
   document.body.classList.remove("busy");
   if (!list.size) at("answer").hidden = true;
-  at("fault").replaceChildren(h("h2", null, HEADINGS[fault.code] || "That did not work"), h("p", null, clipped(fault.message, 600)),
-    h("p", { class: "actions" }, again ? h("button", { type: "button", class: "button", on: { click: again } }, "Try again") : null, h("button", { type: "button", class: "button", on: { click: quiet } }, "Close")));
+  const retry = again && AGAIN.has(fault.status);
+  at("fault").replaceChildren(h("h2", null, HEADINGS[fault.code] || "That did not work"), h("p", null, clipped(inWords(fault), 600)),
+    h("p", { class: "actions" }, retry ? h("button", { type: "button", class: "button", on: { click: again } }, "Try again") : null, h("button", { type: "button", class: "button", on: { click: dismiss } }, "Close")));
   at("fault").hidden = false;
+}
+
+// The server names parts of the request; here they are what somebody chose.
+function inWords(fault) {
+  const at = /^images\.(\d+)/.exec(fault.param || "");
+  const words = fault.message.replace(/^images\.\d+: /, "").replace(/cannot read image \S+: /, "");
+  return at && box.files[at[1]] ? `${box.files[at[1]].name || "The picture"}: ${words}` : words;
+}
+
+function dismiss() {
+  quiet();
+  if (list.size) return;
+  document.body.classList.add("blank");
+  at("welcome").hidden = false;
+  box.focus();
 }
 
 function quiet() {

@@ -11,7 +11,7 @@ export function queryBox({ changed, refuse, limits }) {
 
   function draw() {
     at("pictures").replaceChildren(...pictures.map(({ file, url }) =>
-      h("span", { class: "chip" }, h("img", { src: url, alt: file.name || "your picture" }),
+      h("span", { class: "chip" }, h("img", { src: url, alt: file.name || "your picture", on: { error: (event) => event.target.replaceWith(h("span", { class: "unseen", title: file.name }, icon("picture"))) } }),
         h("button", { type: "button", "aria-label": `Remove ${file.name || "the picture"}`, on: { click: () => { remove(url); changed(); } } }, icon("close")))));
     text.placeholder = pictures.length ? "Say more about it, or search with the picture alone" : "Search with words, a picture, or both";
   }

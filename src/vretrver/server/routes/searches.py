@@ -137,13 +137,15 @@ async def _events(plan: _Plan, candidates: list[Candidate]) -> AsyncIterator[byt
     try:
         while not (ranking.done() and told.empty()):
             coming = asyncio.ensure_future(told.get())
-            await asyncio.wait({coming, ranking}, timeout=_QUIET, return_when=asyncio.FIRST_COMPLETED)
-            if coming.done():
-                yield coming.result()
-            else:
+            try:
+                await asyncio.wait({coming, ranking}, timeout=_QUIET, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                heard = coming.done()
                 coming.cancel()
-                if not ranking.done():
-                    yield b": working\n\n"
+            if heard:
+                yield coming.result()
+            elif not ranking.done():
+                yield b": working\n\n"
         await folding
         while not told.empty():
             yield told.get_nowait()
