@@ -8,21 +8,21 @@
 set -euo pipefail
 OUT=$1 SIZE=${2:-500}
 cd "$(dirname "$0")/.."
-BIN=${BIN:-.venv/bin} SETTINGS=${SETTINGS:-runs/nano} SPLITS=${SPLITS:-seen test} DISTRACTORS=${DISTRACTORS:-3}
+BIN=${BIN:-.venv/bin} SETTINGS=${SETTINGS:-runs/nano_} SPLITS=${SPLITS:-seen test} DISTRACTORS=${DISTRACTORS:-3}
 TOOLS=${TOOLS:-compare_crops}
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 mkdir -p "$OUT"
 say() { echo "== $*" >&2; }
 train() { say "train $*"; "$BIN/vretrver" train "$@"; }
 
-train synthesize "$SETTINGS/world.toml" -o "$OUT/data" --set "cache=\"$OUT/cache\""
-train synthesize "$SETTINGS/text.toml" -o "$OUT/data-text" --set "cache=\"$OUT/cache\""
+train synthesize "${SETTINGS}world.toml" -o "$OUT/data" --set "cache=\"$OUT/cache\""
+train synthesize "${SETTINGS}text.toml" -o "$OUT/data-text" --set "cache=\"$OUT/cache\""
 say "model"
-${BASE:-$SETTINGS/base.sh} "$OUT/base" "$OUT/data"
+${BASE:-runs/nano/base.sh} "$OUT/base"
 
-train sft "$SETTINGS/sft.toml" -o "$OUT/sft" --set "model=\"$OUT/base\"" --set "data=[\"$OUT/data\"]" --set "cache=\"$OUT/cache\""
-train sft "$SETTINGS/sft.toml" -o "$OUT/text" --set "model=\"$OUT/base\"" --set "data=[\"$OUT/data-text\"]" --set samples.every=0
-train rsft "$SETTINGS/rsft.toml" --from "$OUT/sft" -o "$OUT/rsft" --set "cache=\"$OUT/cache\""
+train sft "${SETTINGS}sft.toml" -o "$OUT/sft" --set "model=\"$OUT/base\"" --set "data=[\"$OUT/data\"]" --set "cache=\"$OUT/cache\""
+train sft "${SETTINGS}sft.toml" -o "$OUT/text" --set "model=\"$OUT/base\"" --set "data=[\"$OUT/data-text\"]" --set samples.every=0
+train rsft "${SETTINGS}rsft.toml" --from "$OUT/sft" -o "$OUT/rsft" --set "cache=\"$OUT/cache\""
 
 # Base with and without tools, text-only SFT, SFT, SFT + RSFT: the rows of the paper's ablation that these stages have.
 measure() { # name, checkpoint, tools

@@ -5,5 +5,6 @@
 #     runs/nano_ci.sh OUT
 set -euo pipefail
 cd "$(dirname "$0")/.."
-export SETTINGS=runs/nano_ci SPLITS=val DISTRACTORS=1 BASE="${BIN:-.venv/bin}/python runs/nano_ci/model.py"
-exec runs/nano.sh "${1:-build/nano_ci}" "${2:-4}"
+OUT=${1:-build/nano_ci}
+export SETTINGS=runs/nano_ci/ SPLITS=val DISTRACTORS=1 BASE="${BIN:-.venv/bin}/python runs/nano_ci/model.py --data $OUT/data"
+exec runs/nano.sh "$OUT" "${2:-4}"

@@ -19,6 +19,7 @@ from vretrver.training.data import load_examples
 from vretrver.training.rsft import RsftConfig
 from vretrver.training.sft import PLACE, SftConfig, train
 from vretrver.training.sharegpt import write_sharegpt
+from vretrver.training.synthesis import Synthesis
 
 pytest.importorskip("trl", reason="the extra [train] is not installed")
 
@@ -43,6 +44,19 @@ def test_the_recipes_hold_the_papers_settings() -> None:
         assert (one.learning_rate, one.warmup, one.epochs, one.batch, one.max_tokens) == (1e-5, 0.1, 2.0, 64, 32768)
     assert sft.model == "Qwen/Qwen2.5-VL-7B-Instruct" and rsft.recipe.boxes == "qwen2.5-vl"
     assert [source.split for source in rsft.tasks] == ["train"] and rsft.sampling.rollouts == 8
+
+
+@pytest.mark.parametrize("prefix", ["nano_", "nano_ci/"])
+def test_the_nano_roads_settings_are_known(prefix: str) -> None:
+    """Data, both stages and looks over the shoulder speak of one agent: the same tools and coordinates, no test split."""
+    place = str(RECIPES.parent / prefix)
+    world, text = (read_config(f"{place}{name}.toml", Synthesis) for name in ("world", "text"))
+    sft, rsft = read_config(f"{place}sft.toml", SftConfig), read_config(f"{place}rsft.toml", RsftConfig)
+    recipes = [world.recipe, rsft.recipe, sft.samples.recipe]
+    assert {(one.tools, one.boxes, one.max_tool_turns) for one in recipes} == {("compare_crops", "0-1000", 2)}
+    assert text.recipe.tools == "none" and text.tasks == world.tasks
+    splits = {source.split for source in (*world.tasks, *rsft.tasks, sft.samples.task)}
+    assert splits == {"train", "val"}
 
 
 @pytest.mark.parametrize("name", ["fsdp2.yaml", "zero3.yaml", "twin.yaml"])

@@ -1,6 +1,6 @@
-"""An untrained model of the nano agent's architecture, small enough for CI: random numbers, and a tokenizer of the data.
+"""An untrained model of the nano agent's architecture, small enough for CI: random numbers, a tokenizer of the data.
 
-python runs/nano_ci/model.py FOLDER DATA
+python runs/nano_ci/model.py FOLDER --data DATA
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("data")
+    parser.add_argument("--data", required=True)
     options = parser.parse_args()
     folder = options.folder
     if (folder / "config.json").is_file():

@@ -125,6 +125,7 @@ def rsft(
     if (folder / RECORD).is_file():
         claim_folder(folder / PLACE, replace(config.train, model=str(parent)), ignoring=FREE)
         return Checkpoint.read(folder)
+    Checkpoint.read(parent)  # refuse what is none before anything is loaded
     with quiet_libraries():
         examples = _sampled(config, parent, folder, progress=progress)
     settings = replace(config.train, model=str(parent), cache=config.cache)
