@@ -48,8 +48,8 @@ def test_the_recipes_hold_the_papers_settings() -> None:
 
 @pytest.mark.parametrize("prefix", ["nano_", "nano_ci/"])
 def test_the_nano_roads_settings_are_known(prefix: str) -> None:
-    """Data, both stages and looks over the shoulder speak of one agent: the same tools and coordinates, no test split."""
-    place = str(RECIPES.parent / prefix)
+    """Data, both stages and looks over the shoulder speak of one agent: its tools and coordinates; no test split."""
+    place = f"{RECIPES.parent}/{prefix}"
     world, text = (read_config(f"{place}{name}.toml", Synthesis) for name in ("world", "text"))
     sft, rsft = read_config(f"{place}sft.toml", SftConfig), read_config(f"{place}rsft.toml", RsftConfig)
     recipes = [world.recipe, rsft.recipe, sft.samples.recipe]
