@@ -71,15 +71,21 @@ def _box(text: str) -> Box:
 
 
 def _picture(server: Server, name: str, side: int | None, box: Box | None) -> bytes:
-    from vretrver.images import crop, encode_jpeg, fit_within, open_image
+    from vretrver.images import encode_jpeg, fit_within, open_image
 
     document = server.collection.edition.document(name)
     if document.image is None:
         raise Refused(404, "no_picture", f"document {name[:100]!r} has no picture", "id")
     try:
-        picture = open_image(document.image, near=side) if box is None else crop(document.image, box)
+        picture = open_image(document.image, near=side if box is None else None)
     except (MissingPath, ImageError):
         raise gone(name) from None
+    if box is not None:
+        x0, y0, x1, y1 = box
+        if not (x0 < x1 <= picture.width and y0 < y1 <= picture.height):
+            size = f"{picture.width}x{picture.height}"
+            raise Refused(422, "bad_box", f"box {box} does not lie inside the picture, which is {size} pixels", "box")
+        picture = picture.crop(box)
     return encode_jpeg(picture if side is None else fit_within(picture, side), quality=90)
 
 
