@@ -21,7 +21,7 @@ def test_every_answer_is_as_the_document_says(tmp_path: Path) -> None:
     check = runpy.run_path(str(SCRIPT))["check"]
     settings = Settings(policy=Reranker(agent(), prices=Prices(1, 1)))
     with Served(app(cards(tmp_path), settings, embedder=MeanColour())) as server:
-        sent = check(server.url, 320)
+        sent = check(server.url, 240)
     assert sent.total() >= 200
     assert not any(line.endswith((" 500", " 503")) for line in sent)
     assert {"POST /v1/search 200", "POST /v1/rerank 200", "POST /v1/documents 200"} <= set(sent)

@@ -21,7 +21,8 @@ from vretrver.policies.scripted import ScriptedPolicy
 from vretrver.server.collection import Collection
 from vretrver.server.faults import Refused
 from vretrver.server.metrics import Metrics
-from vretrver.server.searching import Progress, Searching, followed, within
+from vretrver.server.progress import Progress, followed
+from vretrver.server.searching import Searching, within
 from vretrver.server.settings import Settings
 from vretrver.types import Document, Query
 from vretrver.windows import Order, Plan, merge, sliding

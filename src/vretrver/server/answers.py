@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from vretrver.errors import VretrverError
 from vretrver.images import image_size
-from vretrver.server.schemas import RerankBody
+from vretrver.server.rerank_schemas import RerankBody
 from vretrver.server.traces import without_folders
 from vretrver.trace import Ranking, Result
 

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from vretrver import __version__
-from vretrver.server.schemas import WORDS, DocumentsBody, FaultAnswer, RerankBody, SearchBody
+from vretrver.server.rerank_schemas import RerankBody
+from vretrver.server.schemas import WORDS, DocumentsBody, FaultAnswer, SearchBody
 
 _TEMPLATE = "#/components/schemas/{model}"
 JPEG = {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}

@@ -16,18 +16,17 @@ from starlette.exceptions import HTTPException
 from vretrver.server.faults import Refused, validated
 from vretrver.server.fetching import Fetch
 from vretrver.server.images import Source, read_pictures
-from vretrver.server.schemas import (
+from vretrver.server.rerank_schemas import (
     Asking,
     ContentItem,
-    DocumentsBody,
     ImageItem,
     ImageUrlPart,
     Item,
     RerankBody,
-    SearchBody,
     TextItem,
     TextQuery,
 )
+from vretrver.server.schemas import DocumentsBody, SearchBody
 from vretrver.server.settings import Settings
 from vretrver.types import Document, ImageRef, Query
 

@@ -1,7 +1,6 @@
 """What requests and answers look like; the OpenAPI document is made of it.
 
-Searches are strict: an unknown field is an error. Reranks are lenient, because clients of other servers send fields
-that mean nothing here.
+An unknown field is an error. What clients of other servers send is `rerank_schemas`.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ WORDS = r"[^\s\x00-\x20\x7f-\xa0]"
 """A pattern that every engine reads alike: something that is neither blank nor control."""
 
 
-def _whole(value: Any) -> Any:
+def whole(value: Any) -> Any:
     """5.0 is an integer in JSON."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Count = Annotated[int, Field(ge=0, le=10**9), BeforeValidator(_whole)]
-Few = Annotated[int, Field(ge=1, le=200), BeforeValidator(_whole)]
+Count = Annotated[int, Field(ge=0, le=10**9), BeforeValidator(whole)]
+Few = Annotated[int, Field(ge=1, le=200), BeforeValidator(whole)]
 Text = Annotated[str, StringConstraints(max_length=MAX_CAPTION)]
 Said = Annotated[str, StringConstraints(max_length=MAX_CAPTION, pattern=WORDS)]
 Image = Annotated[
@@ -69,12 +68,6 @@ Where = Annotated[
 
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class Lenient(BaseModel):
-    """Fields nobody knows are passed over; those that are known have their types."""
-
-    model_config = ConfigDict(strict=True)
 
 
 class Spend(Strict):
@@ -154,102 +147,6 @@ class SearchAnswer(BaseModel):
     usage: dict[str, Any]
     partial: bool
     trace: str | None = Field(description="URL of what the agent did; null when nobody looked.")
-
-
-class TextPart(Lenient):
-    type: Literal["text"]
-    text: Text
-
-
-class SaidPart(Lenient):
-    type: Literal["text"]
-    text: Said
-
-
-class ImageUrl(Lenient):
-    url: Image
-
-
-class ImageUrlPart(Lenient):
-    type: Literal["image_url"]
-    image_url: ImageUrl
-
-
-Part = Annotated[TextPart | ImageUrlPart, Field(discriminator="type")]
-_ONE_PICTURE: JsonDict = {
-    "contains": {"properties": {"type": {"const": "image_url"}}, "required": ["type"]},
-    "minContains": 0,
-    "maxContains": 1,
-}
-
-
-class ContentItem(Lenient):
-    """A text, a picture, or both, as vLLM takes it."""
-
-    content: list[Part] = Field(min_length=1, max_length=16, json_schema_extra=_ONE_PICTURE)
-
-
-class ContentList(Lenient):
-    """Documents as older vLLM takes them: each part is one."""
-
-    content: list[Part] = Field(max_length=1000)
-
-
-class ContentQuery(Lenient):
-    """The same where there must be something."""
-
-    content: list[Annotated[SaidPart | ImageUrlPart, Field(discriminator="type")]] = Field(min_length=1, max_length=16)
-
-
-class TextItem(Lenient):
-    """A text, perhaps with a picture, as Cohere and Jina take it."""
-
-    text: Text
-    image: Image | None = None
-
-
-class TextQuery(Lenient):
-    """The same where there must be something."""
-
-    text: Said
-    image: Image | None = None
-
-
-class ImageItem(Lenient):
-    """A picture, as Jina takes it."""
-
-    image: Image
-
-
-Asking = Said | ContentQuery | TextQuery | ImageItem
-Item = Text | ContentItem | TextItem | ImageItem
-
-
-class RerankBody(Lenient):
-    """A rerank as Cohere, Jina and vLLM spell it; fields that mean nothing here are passed over."""
-
-    query: Asking
-    documents: list[Item] | ContentList
-    model: str | None = Field(None, description="Any name; it comes back. This server has one model.")
-    top_n: Annotated[int, Field(ge=1, le=10**9), BeforeValidator(_whole)] | None = None
-    return_documents: bool | None = None
-    budget: Spend | None = Field(None, description="Only here: what the request may cost.")
-
-
-class Ranked(BaseModel):
-    index: int
-    relevance_score: float = Field(description="0..1, falls strictly with the rank.")
-    document: dict[str, Any] | None = None
-
-
-class RerankAnswer(BaseModel):
-    """The answer of Cohere, Jina and vLLM at once."""
-
-    id: str
-    model: str
-    usage: dict[str, int]
-    meta: dict[str, Any]
-    results: list[Ranked]
 
 
 _TEXT_OR_IMAGE: JsonDict = {

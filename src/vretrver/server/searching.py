@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from copy import copy
 from dataclasses import dataclass, fields, replace
@@ -23,29 +23,12 @@ from vretrver.server.collection import Collection
 from vretrver.server.faults import Refused, late
 from vretrver.server.jobs import Workers
 from vretrver.server.metrics import Metrics
+from vretrver.server.progress import Tell, followed
 from vretrver.server.settings import Settings
 from vretrver.trace import Ranking, Result
 from vretrver.types import Candidate, Document, Query
-from vretrver.windows import Chances, Order, Plan, Planner, Span
 
-Tell = Callable[["Progress"], None]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a ranking is.
-
-    Args:
-        windows: ranked so far; `asked`: those and the ones being looked at now.
-        order: ids in the present order, best first: what is ranked has moved, the rest is where it was.
-        looking: ids of the windows being looked at now.
-    """
-
-    windows: int
-    asked: int
-    order: tuple[str, ...]
-    looking: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,7 +68,7 @@ class Searching:
         threads = settings.workers or (4 if hasattr(self.policy, "at_once") else 1)
         sizes = {"waiting": settings.queue, "weight": settings.held_bytes}
         self._finders = Workers[_Find, list[Candidate]](
-            self._find, "vretrver-find", threads=1, batch=64, done=metrics.coarse, **sizes | {"waiting": 1024}
+            self._find, "vretrver-find", threads=2, batch=64, done=metrics.coarse, **sizes | {"waiting": 1024}
         )
         self._rankers = Workers[_Rank, Ranking](
             self._rank, "vretrver-rank", threads=threads, batch=settings.batch, done=metrics.reranked, **sizes
@@ -201,35 +184,6 @@ class Searching:
         return self._settings.top_k if isinstance(job.items[0], Document) else len(job.items)
 
 
-def followed(planner: Planner, ids: Sequence[str], tell: Tell) -> Planner:
-    """A planner that tells how far its plan is: before every round of windows, with the order so far.
-
-    Args:
-        ids: of the one query's candidates in incoming order.
-    """
-
-    def plan(chances: Chances) -> Plan:
-        inner = planner(chances)
-        order = list(range(len(ids)))
-        windows = 0
-        ranked: list[Order] | None = None
-        while True:
-            try:
-                spans = next(inner) if ranked is None else inner.send(ranked)
-            except StopIteration as end:
-                final: Order = tuple(end.value)
-                tell(Progress(windows, windows, tuple(ids[item] for item in final), ()))
-                return final
-            looking = tuple(tuple(ids[item] for item in span.items) for span in spans)
-            tell(Progress(windows, windows + len(spans), tuple(ids[item] for item in order), looking))
-            ranked = yield spans
-            for span, best_first in zip(spans, ranked, strict=True):
-                order = _moved(order, span, best_first)
-            windows += len(spans)
-
-    return plan
-
-
 def _with_tail(ranking: Ranking, candidates: Sequence[Candidate]) -> Ranking:
     """A ranking of the head of a list, and then the rest of the list as it was."""
     head = len(ranking.results)
@@ -238,13 +192,6 @@ def _with_tail(ranking: Ranking, candidates: Sequence[Candidate]) -> Ranking:
     places = enumerate(candidates[head:], start=head + 1)
     rest = tuple(Result(rank, candidate, 1.0 / rank, least) for rank, candidate in places)
     return replace(ranking, results=ranking.results + rest)
-
-
-def _moved(order: Sequence[int], span: Span, best_first: Order) -> list[int]:
-    """The order with one window's items, wherever they stand, in that window's order."""
-    held = set(span.items)
-    items = iter(best_first)
-    return [next(items) if item in held else item for item in order]
 
 
 def refuse_policy() -> Refused:

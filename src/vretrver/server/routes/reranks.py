@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from vretrver.server.answers import rerank_answer
 from vretrver.server.openapi import body_of
 from vretrver.server.parts import Parts
-from vretrver.server.schemas import RerankAnswer, RerankBody
+from vretrver.server.rerank_schemas import RerankAnswer, RerankBody
 from vretrver.trace import Ranking
 
 router = APIRouter(tags=["rerank"])

@@ -17,9 +17,10 @@ from vretrver.server.answers import search_answer
 from vretrver.server.faults import refused
 from vretrver.server.openapi import EVENT, SEARCH_REQUEST
 from vretrver.server.parts import Parts, Server
+from vretrver.server.progress import Progress
 from vretrver.server.reading import Asked
 from vretrver.server.schemas import SearchAnswer
-from vretrver.server.searching import Progress, refuse_policy
+from vretrver.server.searching import refuse_policy
 from vretrver.trace import Ranking
 from vretrver.types import Candidate
 
