@@ -160,6 +160,7 @@ def test_pictures_come_by_id_and_nothing_else_does(server: Served, index: Path) 
     [
         ({}, "empty"),
         ({"text": " "}, "empty"),
+        ({"text": "\x1a\x81\u205f\n"}, "empty"),
         ({"text": RED, "k": 0}, "k: "),
         ({"text": RED, "kk": 1}, "kk: "),
         ({"text": RED, "where": {"place": {"~": 1}}}, "where"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -26,7 +27,7 @@ from vretrver.server.rerank_schemas import (
     TextItem,
     TextQuery,
 )
-from vretrver.server.schemas import DocumentsBody, SearchBody
+from vretrver.server.schemas import WORDS, DocumentsBody, SearchBody
 from vretrver.server.settings import Settings
 from vretrver.types import Document, ImageRef, Query
 
@@ -62,7 +63,8 @@ class Reading:
             body, sources = validated(SearchBody, await _json(request)), []
         sources += [Source(image, f"images.{at}") for at, image in enumerate(body.images)]
         images = await self._pictures(sources)
-        return Asked(body, Query(body.text, tuple(images), (body.instruction or "").strip() or None))
+        text = body.text if re.search(WORDS, body.text or "") else None  # controls alone say nothing
+        return Asked(body, Query(text, tuple(images), (body.instruction or "").strip() or None))
 
     async def rerank(self, request: Request) -> tuple[RerankBody, Query, list[Document]]:
         """A rerank's query and documents; a document's id is its place in the request."""
