@@ -133,6 +133,45 @@ def test_the_loss_is_the_mean_over_trained_tokens_however_a_batch_is_held(
     assert curves[0] == pytest.approx(curves[1], rel=1e-4)
 
 
+def test_weights_are_stored_as_the_base_stores_them(base: str, paint: Paint, tmp_path: Path) -> None:
+    """Trained in float32, written in the base's bfloat16."""
+    import shutil
+
+    import torch
+    from transformers import AutoModelForImageTextToText
+
+    half = shutil.copytree(base, tmp_path / "half")
+    AutoModelForImageTextToText.from_pretrained(base, dtype=torch.bfloat16).save_pretrained(half)
+    train(replace(TINY, model=str(half)), lessons.examples(paint, 2), tmp_path / "out", progress=False)
+    assert {weight.dtype for weight in tensors(tmp_path / "out").values()} == {torch.bfloat16}
+    assert moved(str(half), tmp_path / "out") == {"language"}
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("model.visual.blocks.0.attn.qkv.weight", "vision"),
+        ("model.visual.merger.mlp.0.weight", "projector"),
+        ("model.visual.deepstack_merger_list.0.norm.bias", "projector"),
+        ("model.vision_tower.stages.1.weight", "vision"),
+        ("model.multi_modal_projector.linear_1.weight", "projector"),
+        ("model.language_model.layers.0.mlp.gate_proj.weight", "language"),
+        ("lm_head.weight", "language"),
+        ("base_model.model.model.visual.blocks.0.attn.qkv.lora_A.default.weight", "vision"),
+    ],
+)
+def test_parts_of_a_model_by_name(name: str, part: str) -> None:
+    assert part_of(name) == part
+
+
+def test_a_picture_that_goes_missing_on_the_way_is_named(base: str, paint: Paint, tmp_path: Path) -> None:
+    """Not opened beforehand (`decode` off): the training ends with the picture's name, not with one of the disk's."""
+    found = lessons.examples(paint, 2)
+    Path(tmp_path / "red.png").unlink()
+    with pytest.raises(MissingPath, match=r"red\.png"):
+        train(replace(TINY, model=base), found, tmp_path / "out", progress=False)
+
+
 # ---- a kill
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vretrver.errors import InvalidInput, StorageError
+from vretrver.errors import InvalidInput, StorageError, VretrverError
 from vretrver.evaluation.folder import made
 from vretrver.evaluation.pools import cache_folder
 from vretrver.policies.habits import RECORD
@@ -184,6 +184,8 @@ def _trained(
     try:
         trainer.train(resume_from_checkpoint=last_whole(folder))
         save_model(trainer, loaded, config, folder)
+    except VretrverError:
+        raise  # some are kin of those below
     except (RuntimeError, MemoryError) as fault:
         if advice := memory_advice(fault, config, rows):
             raise InvalidInput(advice) from fault

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,8 +110,7 @@ def save_model(trainer: Any, loaded: Loaded, config: SftConfig, folder: Path) ->
             model = load(config.model, adapter=str(folder / ADAPTER), dtype="float32", device="cpu").model
             state = model.state_dict()
         model.config.dtype = kind
-        state = {name: value.to(kind) if value.is_floating_point() else value for name, value in state.items()}
-        model.save_pretrained(folder, state_dict=state)
+        model.save_pretrained(folder, state_dict=_cast(state, kind))
         _copy_processor(loaded, folder)
     accelerator.wait_for_everyone()
 
@@ -135,6 +135,18 @@ def memory_advice(fault: BaseException, config: SftConfig, rows: Rows) -> str | 
         f"memory ran out with {config.micro_batch} examples of up to {longest} tokens at once; in this order, try "
         f"{'; '.join(knobs)}. The same command then begins again"
     )
+
+
+def _cast(state: Mapping[str, Any], kind: Any) -> dict[str, Any]:
+    """The weights in another precision; those that are one tensor under two names stay one, and are written once."""
+    made: dict[tuple[int, Any], Any] = {}
+    found = {}
+    for name, value in state.items():
+        key = (value.data_ptr(), value.shape)
+        if key not in made:
+            made[key] = value.to(kind) if value.is_floating_point() else value
+        found[name] = made[key]
+    return found
 
 
 def _stored_dtype(loaded: Loaded) -> Any:
