@@ -1,6 +1,7 @@
 # Two commands on a fresh machine: `make demo` and `make test`. Everything lands in .venv and demo/.
 PYTHON ?= python3
 BIN := .venv/bin
+EXTRAS := ocr,models,local,train,eval,world,mteb,serve,mcp,langchain,llamaindex,haystack,rerankers
 
 .PHONY: demo test check lock clean
 
@@ -24,7 +25,7 @@ check: .venv/dev.stamp
 
 .venv/dev.stamp: pyproject.toml constraints.txt | .venv/pip.stamp
 	$(BIN)/python -m pip install -q -c constraints.txt torch  # first: on its own it is the CPU build where one is offered
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[ocr,models,local,train,eval,world,mteb]' --group dev
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[$(EXTRAS)]' --group dev
 	touch $@
 
 .venv/pip.stamp:
@@ -36,7 +37,7 @@ check: .venv/dev.stamp
 lock:
 	rm -rf build/lock && $(PYTHON) -m venv build/lock && build/lock/bin/python -m pip install -q -U pip
 	build/lock/bin/python -m pip install -q torch==2.13.0
-	build/lock/bin/python -m pip install -q '.[ocr,models,local,train,eval,world,mteb]' --group dev --group demo
+	build/lock/bin/python -m pip install -q '.[$(EXTRAS)]' --group dev --group demo
 	build/lock/bin/python -m pip freeze --all --exclude vretrver | sed 's/+cpu$$//' | grep -v '@ file' > constraints.txt
 	rm -rf build/lock
 
