@@ -127,7 +127,7 @@ def test_the_loss_is_the_mean_over_trained_tokens_however_a_batch_is_held(
     found = [*long, *(lessons.without_tools(one, "<answer>[1, 2, 3]</answer>") for one in long)]
     curves = []
     for held in (1, 4):
-        config = replace(TINY, model=base, batch=4, micro_batch=held, max_steps=3)
+        config = replace(TINY, model=base, batch=4, micro_batch=held, max_steps=2)
         train(config, found, tmp_path / f"{held}", progress=False)
         curves.append([line["loss"] for line in read_log(tmp_path / f"{held}" / PLACE)])
     assert curves[0] == pytest.approx(curves[1], rel=1e-4)

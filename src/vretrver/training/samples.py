@@ -106,7 +106,7 @@ class Sampler:
 
 
 def figures(rankings: Sequence[Ranking], relevant: Sequence[set[str]]) -> dict[str, float]:
-    """Shares of the queries: the first is right; every window ended in a whole ranking; something was looked at.
+    """Shares of the queries: the first is right; every window ended in a whole ranking; a call was answered.
 
     Args:
         relevant: per ranking, the ids that answer it.
@@ -115,7 +115,10 @@ def figures(rankings: Sequence[Ranking], relevant: Sequence[set[str]]) -> dict[s
     valid = [
         all(trace.stop is StopReason.ANSWERED and not trace.repairs for trace in ranking.traces) for ranking in rankings
     ]
-    looked = [any(trace.evidence or trace.tool_calls for trace in ranking.traces) for ranking in rankings]
+    looked = [
+        any(turn.observation is not None and turn.observation.valid for trace in ranking.traces for turn in trace.turns)
+        for ranking in rankings
+    ]
     right = [ranking.ids[0] in wanted for ranking, wanted in zip(rankings, relevant, strict=True)]
     return {"hit@1": sum(right) / count, "format_valid": sum(valid) / count, "tool_rate": sum(looked) / count}
 
