@@ -17,7 +17,7 @@ from vretrver.messages import ImagePart  # noqa: E402
 from vretrver.protocol import permutation  # noqa: E402
 from vretrver.reranker import Reranker  # noqa: E402
 from vretrver.tools import load_toolbox  # noqa: E402
-from vretrver.training.nano import close_ups, eye, language, thumbnails  # noqa: E402
+from vretrver.training.nano import close_ups, eye, language, thumbnails, wiring  # noqa: E402
 from vretrver.training.nano.architecture import Size, new_model, new_processor, save  # noqa: E402
 from vretrver.training.nano.composing import recomposed  # noqa: E402
 from vretrver.training.nano.episodes import WIRE, phrases, told, verdicts  # noqa: E402
@@ -104,6 +104,39 @@ def test_equal_marks_are_pulled_together() -> None:
     keys = torch.eye(2)[[0, 0, 1, 1]]
     assert float(eye.alike(keys, torch.tensor([0, 0, 1, 1]))) < 1e-4
     assert float(eye.alike(keys, torch.tensor([0, 1, 0, 1]))) > 10
+
+
+def test_only_a_first_yes_counts() -> None:
+    # After k noes the yes must come: without eyes the chances are equal, whatever the later hazards say.
+    chances = language.first_yes(torch.tensor([0.25, 1 / 3, 0.5, 1.0]))
+    assert torch.allclose(chances, torch.full((4,), 0.25))
+    assert int(language.first_yes(torch.tensor([0.1, 0.8, 0.5, 1.0])).argmax()) == 1
+
+
+def test_laid_circuits_find_the_like_and_say_the_box(tokenizer: Any) -> None:
+    torch.manual_seed(0)
+    model = new_model(tokenizer, Size(256, 3, 4, 32, own=(16, 16)), pretrained=False).eval()
+    heads = eye.Heads(1280)
+    marks = torch.rand(3, 1280) * 6  # three marks; nothing is a blank cell
+    cells = torch.cat([marks.repeat(40, 1) + torch.randn(120, 1280) * 0.05, torch.randn(400, 1280) * 0.05])
+    marked = (torch.arange(520) < 120).float()
+    wiring.lay(model, tokenizer, heads, (cells, marked), torch.randn(4, TOKENS, 1280))
+    maker, words = QuestionMaker(tokenizer, 3, kinds=["which"], modalities=["i->i"]), language.Words(tokenizer)
+    question = maker.short((1, "train", 0), 0, None)
+    ids = torch.tensor([question.ids])
+    right = question.group.answer
+    features = torch.randn(5, TOKENS, 1280) * 0.05
+    for at in range(4):
+        features[1 + at, 5 + at] = marks[0 if at == right else 1 + at % 2]
+    features[0, 9] = marks[0]
+    with torch.no_grad():
+        embedded = model.get_input_embeddings()(ids)
+        pictures = model.model.multi_modal_projector(features)
+        embedded = embedded.masked_scatter((ids == words.image)[..., None], pictures)
+        logits = model.lm_head(model.model.language_model(inputs_embeds=embedded).last_hidden_state)[0]
+    said = [at - 1 for at, number in enumerate(question.ids) if number in words.yes + words.no and question.trained[at]]
+    margins = [float(logits[at, words.yes[0]] - logits[at, words.no[0]]) for at in said]
+    assert margins.index(max(margins)) == right
 
 
 def test_the_tower_in_two_parts_is_the_tower() -> None:

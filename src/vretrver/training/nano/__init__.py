@@ -5,6 +5,7 @@
     close_ups.py     tags close up; thumbnails.py: scenes and where the tag is; maps.py: what the tower makes of them
     eye.py           what the eye is asked, and its exam
     episodes.py      what a perfect agent says; composing.py: new questions from drawn pictures; questions.py: as tokens
+    wiring.py        initial weights that compare and point, laid by hand
     language.py      the loss on what the agent writes, and its exam; schooling.py: the two courses
 
 `runs/nano` goes from nothing to a model; docs/nano.md says what came of it.

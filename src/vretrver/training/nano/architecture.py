@@ -1,6 +1,6 @@
 """The nano agent's model: stock classes alone, so that `AutoModelForImageTextToText` and `AutoProcessor` load it.
 
-`FastVlmForConditionalGeneration`: a convolutional tower (`tower`), a two-layer projector, a Qwen3 text model. Every
+`FastVlmForConditionalGeneration`: a convolutional tower (`tower`), a two-layer projector, a Llama text model. Every
 picture is squeezed to 192 x 128 pixels and becomes 24 tokens, a thumbnail as well as a crop. About 5 million numbers.
 """
 
@@ -20,9 +20,9 @@ class Size:
     """Args: `width`, `layers`, `heads`, `inner`: of the text model. `own`: channels of the tower's own two stages."""
 
     width: int = 256
-    layers: int = 5
+    layers: int = 4
     heads: int = 4
-    inner: int = 640
+    inner: int = 512
     own: tuple[int, int] = (128, 256)
     context: int = 4096
 
@@ -31,7 +31,7 @@ def new_model(tokenizer: Any, size: Size, *, pretrained: bool = True) -> Any:
     """A model with a random text side; errors as `tower.new_tower`."""
     import transformers as hf
 
-    text = hf.Qwen3Config(
+    text = hf.LlamaConfig(
         vocab_size=-(-len(tokenizer) // 64) * 64,
         hidden_size=size.width,
         intermediate_size=size.inner,
@@ -42,7 +42,7 @@ def new_model(tokenizer: Any, size: Size, *, pretrained: bool = True) -> Any:
         max_position_embeddings=size.context,
         # Slow rotations: half of a head's pairs hardly turn over an episode, so content can be compared at a distance.
         rope_parameters={"rope_type": "default", "rope_theta": 1e9},
-        tie_word_embeddings=True,
+        tie_word_embeddings=False,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
@@ -51,7 +51,7 @@ def new_model(tokenizer: Any, size: Size, *, pretrained: bool = True) -> Any:
         vision_config=tower_config(size.own),
         text_config=text,
         image_token_index=tokenizer.convert_tokens_to_ids(IMAGE),
-        tie_word_embeddings=True,
+        tie_word_embeddings=False,
     )
     model = hf.FastVlmForConditionalGeneration(config)
     model.model.vision_tower = new_tower(size.own, pretrained=pretrained)

@@ -23,9 +23,11 @@ from vretrver.types import Candidate, Document, ImageRef, Query, Window
 from vretrver.world import Group, Scene
 
 WIRE = Wire(boxes="0-1000", window_pixels=WINDOW_PIXELS)
-STEP = 5  # thousandths; boxes are written in these steps
+STEP = 10  # thousandths; boxes are written in these steps
 SHRINK = 0.9
 """The written box as a share of the tag's: the tool pads it by a tenth of its sides, and 1.08 of the tag is shown."""
+
+BEGINS_QUERY, BEGINS_BOX = "Query: ", ', "bbox_2d": ['
 
 Shares = tuple[float, float, float, float]
 
@@ -68,6 +70,11 @@ def verdicts(one: Group) -> str:
     return render_answer(order, " ".join(said))
 
 
+def box_numbers() -> range:
+    """The numbers of boxes that are one token each: those of three digits."""
+    return range(100, 1000, STEP)
+
+
 def phrases() -> list[str]:
     """What every episode repeats word for word, for the tokenizer."""
     episode = Episode(_window_of(Query("x"), 2), {ImageRef(path="1"): (1280, 1280), ImageRef(path="2"): (1280, 1280)},
@@ -83,11 +90,12 @@ def phrases() -> list[str]:
         " candidates" + middle + "and 1 to ",
         " are the candidates" + tail,
         *INSTRUCTIONS.values(),
-        "Query: ",
+        BEGINS_QUERY,
         "\n\nCandidates:\n",
         "<think>The tags decide.</think>\n",
         '<tool_call>{"name": "compare_crops", "arguments": {"crops": [{"target_image": ',
-        ', "bbox_2d": [',
+        BEGINS_BOX,
+        *map(str, box_numbers()),
         ']}, {"target_image": ',
         "]}]}}</tool_call>",
         "Here are the cropped images. (Numbered 1 to ",

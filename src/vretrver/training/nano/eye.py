@@ -17,11 +17,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vretrver.training.nano.close_ups import CHARACTERS, CloseUps
+from vretrver.training.nano.settings import HEIGHT, STRIDE, WIDTH
 from vretrver.training.nano.tower import MEAN, STD
 from vretrver.world.scenes import INKS, KINDS
 
 SCALE = 16.0  # of the cosines
 KEY = 128  # numbers that tell marks apart
+POINTER = 64  # units between a cell and the box that it holds
 
 
 class Heads(nn.Module):
@@ -37,7 +39,7 @@ class Heads(nn.Module):
         self.ink = nn.Linear(width, len(INKS))
         self.kind = nn.Linear(width, len(KINDS))
         self.letter = nn.Sequential(nn.Linear(width + 8, 256), nn.GELU(), nn.Linear(256, len(CHARACTERS)))
-        self.box = nn.Sequential(nn.Conv2d(width, 128, 1), nn.GELU(), nn.Conv2d(128, 5, 1))
+        self.box = nn.Sequential(nn.Conv2d(width, POINTER, 1), nn.GELU(), nn.Conv2d(POINTER, 5, 1))
 
     def keys(self, maps: Tensor, places: Tensor) -> Tensor:
         """Unit vectors (N, S, KEY) that tell what stands at places (N, S, 2), given as shares of the sides."""
@@ -92,6 +94,8 @@ def alike(keys: Tensor, names: Tensor) -> Tensor:
     same = (names[:, None] == names[None, :]).fill_diagonal_(False)
     share = logits - logits.logsumexp(1, keepdim=True)
     paired = same.any(1)
+    if not paired.any():
+        return keys.sum() * 0
     loss: Tensor = -((share * same).sum(1)[paired] / same.sum(1)[paired]).mean()
     return loss
 
@@ -105,7 +109,7 @@ def box_loss(maps: Tensor, heads: Heads, boxes: Tensor) -> Tensor:
     cell = row.clamp(0, rows - 1) * columns + column.clamp(0, columns - 1)
     flat = said.flatten(2)
     there = flat[:, 1:].gather(2, cell[:, None, None].expand(-1, 4, 1))[..., 0]
-    loss: Tensor = functional.cross_entropy(flat[:, 0], cell) + 4 * functional.smooth_l1_loss(there, boxes, beta=0.02)
+    loss: Tensor = functional.cross_entropy(flat[:, 0], cell) + 40 * functional.smooth_l1_loss(there, boxes, beta=0.02)
     return loss
 
 
@@ -121,6 +125,16 @@ def labels_of(shown: CloseUps, rows: Any, device: torch.device | str = "cpu") ->
     """What is on some close-ups, as tensors."""
     columns = {name: getattr(shown, name)[rows] for name in ("kinds", "places", "marks", "inks", "characters")}
     return {name: torch.as_tensor(column, device=device) for name, column in columns.items()}
+
+
+def marked_cells(shown: CloseUps, count: int) -> Tensor:
+    """Which cells of the first close-ups hold the middle of a mark: ones and zeros (count, cells)."""
+    columns, rows = WIDTH // STRIDE, HEIGHT // STRIDE
+    places = torch.as_tensor(shown.places[:count]).clamp(0, 0.9999)
+    cells = (places[..., 1] * rows).long() * columns + (places[..., 0] * columns).long()
+    marked = torch.zeros(len(places), rows * columns)
+    is_mark = torch.as_tensor(shown.marks[:count] >= 0).float()
+    return marked.scatter_reduce(1, cells, is_mark, "amax")
 
 
 @torch.no_grad()

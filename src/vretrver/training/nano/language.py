@@ -45,15 +45,10 @@ class Words:
     """The tokens that say yes and no. Args: `tokenizer`: the model's."""
 
     def __init__(self, tokenizer: Any) -> None:
-        self.yes = self._of(tokenizer, "yes", (": yes. ", "yes", ": yes."))
-        self.no = self._of(tokenizer, "no", (": no. ", "no", ": no."))
+        self.yes = tuple(int(tokenizer.convert_tokens_to_ids(text)) for text in ("yes", ": yes. "))
+        self.no = tuple(int(tokenizer.convert_tokens_to_ids(text)) for text in ("no", ": no. "))
         self.image = int(tokenizer.convert_tokens_to_ids("<image>"))
         self.pad = int(tokenizer.pad_token_id)
-
-    @staticmethod
-    def _of(tokenizer: Any, word: str, texts: Sequence[str]) -> tuple[int, ...]:
-        numbers = {number for text in texts for number in tokenizer(text, add_special_tokens=False).input_ids}
-        return tuple(sorted(number for number in numbers if tokenizer.decode([number]).strip(" :.") == word))
 
 
 def batch_of(
@@ -115,31 +110,52 @@ def loss_of(logits: Tensor, wanted: Tensor, verdicts: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def exam(model: Any, questions: Sequence[Question], stores: Mapping[str, NDArray[np.float16]], words: Words,
-         *, device: torch.device | str = "cpu", batch: int = 16) -> list[dict[str, Any]]:  # fmt: skip
-    """What the model thinks of each question when everything before a verdict is right.
+def exam(
+    model: Any,
+    questions: Sequence[Question],
+    stores: Mapping[str, NDArray[np.float16]],
+    words: Words,
+    *,
+    device: torch.device | str = "cpu",
+    batch: int = 16,
+) -> list[dict[str, Any]]:
+    """What the model thinks of each question while it has said no to everything so far.
+
+    Verdicts given right would tell: one yes alone is to come, so after it there is none, and before it each no makes
+    the next yes likelier, whatever is seen. So every verdict is read as no, and the chances of a first yes compared.
 
     Returns:
-        Per question `group` ("i->i/which"), `hit`: whether yes is likeliest for the right candidate, `verdicts`: the
-        share of right verdicts, `others`: of right tokens besides.
+        Per question `group` ("i->i/which"), `hit`: whether the first yes is likeliest at the right candidate,
+        `chances`: of a first yes at each, `others`: the share of right tokens besides verdicts.
     """
     model.eval()
     found = []
     for start in range(0, len(questions), batch):
         part = questions[start : start + batch]
         made = batch_of(part, stores, words, device=device)
+        for yes, no in zip(words.yes, words.no, strict=False):
+            made.ids[made.ids == yes] = no
         logits, wanted, verdicts = logits_of(model, made, words)
         owner = (made.labels[:, 1:] != IGNORED).nonzero()[:, 0]
         right = logits.argmax(-1) == wanted
-        yes = logits.softmax(-1)[:, list(words.yes)].sum(-1)
+        chances = logits.softmax(-1)
+        yes_now, no_now = (chances[:, list(said)].sum(-1) for said in (words.yes, words.no))
+        hazard = yes_now / (yes_now + no_now).clamp(min=1e-9)
         for at, one in enumerate(part):
             mine = owner == at
+            first = first_yes(hazard[mine & verdicts])
             found.append(
                 {
                     "group": f"{one.group.modality}/{one.group.kind}",
-                    "hit": int(yes[mine & verdicts].argmax()) == one.group.answer,
-                    "verdicts": float(right[mine & verdicts].float().mean()),
+                    "hit": int(first.argmax()) == one.group.answer,
+                    "chances": [round(float(chance), 4) for chance in first],
                     "others": float(right[mine & ~verdicts].float().mean()),
                 }
             )
     return found
+
+
+def first_yes(hazard: Tensor) -> Tensor:
+    """Chances (K,) that the first yes is said at each of K candidates, from the chance of a yes after noes alone."""
+    before = torch.cat([torch.ones(1, device=hazard.device), (1 - hazard).cumprod(0)[:-1]])
+    return before * hazard

@@ -92,6 +92,13 @@ class QuestionMaker:
         pictures = [("thumbnail", row) for row, _box in seen] + [("close-up", first + row) for row in rows]
         return self._question(messages, pictures, one)
 
+    def window(self, key: tuple[int, str, int], thumbnails: Sequence[tuple[int, Shares]], dice: Random) -> Question:
+        """The first turn of an episode alone: where to look. Arguments as `whole`."""
+        one, rows = _asked(self.group(key), dice, 20)
+        seen = thumbnails[: len(rows)]
+        messages = told(one, [box for _row, box in seen], [(1280, 1280)] * len(rows))[:3]
+        return self._question(messages, [("thumbnail", row) for row, _box in seen], one)
+
     def _question(self, messages: Sequence[Message], pictures: Sequence[tuple[str, int]], one: Group) -> Question:
         ids: list[int] = []
         trained: list[bool] = []

@@ -1,7 +1,7 @@
 """The tokenizer: byte-level BPE that spells what tags say, and one token for each fixed phrase of the protocol.
 
-Capitals, digits and the signs of prices stand alone, so a print is read character by character, a box's number digit by
-digit. The sentences that every episode repeats (system prompt, guidelines, the shape of a call) are one token each: a
+Capitals, digits and the signs of prices stand alone, so a print is read character by character. The sentences that
+every episode repeats (system prompt, guidelines, the shape of a call) and the numbers of boxes are one token each: a
 window costs a few dozen tokens of text instead of a thousand. Other wordings still work, as words and bytes.
 """
 
