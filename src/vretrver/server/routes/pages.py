@@ -1,7 +1,4 @@
-"""Health, metrics, the OpenAPI page, and the start page.
-
-`page/` beside this package holds the search page; while it is not there, `/` shows where things are.
-"""
+"""Health, metrics, the OpenAPI page, and the search page, whose assets are in `page/`."""
 
 from __future__ import annotations
 
@@ -24,8 +21,8 @@ _DOCS = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>vre
 <link rel="stylesheet" href="/static/docs/swagger-ui.css"></head><body><div id="docs"></div>
 <script src="/static/docs/swagger-ui-bundle.js"></script><script src="/static/docs-start.js"></script></body></html>"""
 _DOCS_START = """SwaggerUIBundle({url: "/openapi.json", dom_id: "#docs", deepLinking: true});"""
-_START = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>vretrver</title></head><body>
-<h1>vretrver</h1><p>{documents} documents. <a href="/docs">The API</a>, <a href="/metrics">metrics</a>.</p>
+_NO_DOCS = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>vretrver API</title></head><body>
+<p>The OpenAPI document is <a href="/openapi.json">openapi.json</a>. To read it here: pip install fastapi-offline</p>
 </body></html>"""
 _ALLOWED = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
@@ -47,14 +44,10 @@ async def metrics(server: Parts) -> Response:
 
 
 @router.get("/", include_in_schema=False)
-async def start(server: Parts) -> HTMLResponse:
+async def start() -> HTMLResponse:
     """The search page."""
     index = files("vretrver.server") / SEARCH_PAGE / "index.html"
-    if index.is_file():
-        text = index.read_text(encoding="utf-8")
-    else:
-        text = _START.format(documents=len(server.collection.edition.rows))
-    return HTMLResponse(text, headers={"Content-Security-Policy": _ALLOWED})
+    return HTMLResponse(index.read_text(encoding="utf-8"), headers={"Content-Security-Policy": _ALLOWED})
 
 
 @router.get("/favicon.ico", include_in_schema=False)
@@ -66,7 +59,8 @@ async def icon() -> Response:
 @router.get("/docs", include_in_schema=False)
 async def docs() -> HTMLResponse:
     """The OpenAPI document to read and to try, without anything from elsewhere."""
-    return HTMLResponse(_DOCS, headers={"Content-Security-Policy": _DOCS_ALLOWED})
+    text = _NO_DOCS if _docs_assets() is None else _DOCS
+    return HTMLResponse(text, headers={"Content-Security-Policy": _DOCS_ALLOWED})
 
 
 @router.get("/static/docs-start.js", include_in_schema=False)
@@ -75,10 +69,14 @@ async def docs_start() -> Response:
 
 
 def mount(app: FastAPI) -> None:
-    """Serve the assets of both pages, where they are installed."""
+    """Serve the assets of both pages."""
+    assets = _docs_assets()
+    if assets is not None:
+        app.mount("/static/docs", StaticFiles(directory=assets))
+    app.mount("/static", StaticFiles(directory=Path(str(files("vretrver.server") / SEARCH_PAGE))))
+
+
+def _docs_assets() -> Path | None:
+    """Swagger UI's script and style, as `fastapi-offline` brings them; nothing else of it is used."""
     spec = find_spec("fastapi_offline")
-    if spec is not None and spec.origin is not None:
-        app.mount("/static/docs", StaticFiles(directory=Path(spec.origin).parent / "static"))
-    page = Path(str(files("vretrver.server") / SEARCH_PAGE))
-    if page.is_dir():
-        app.mount("/static", StaticFiles(directory=page))
+    return None if spec is None or spec.origin is None else Path(spec.origin).parent / "static"
