@@ -97,7 +97,7 @@ def test_another_family_trains_too(paint: Paint, tmp_path: Path) -> None:
 
 def test_a_finished_folder(base: str, paint: Paint, tmp_path: Path) -> None:
     found = lessons.examples(paint, 3)
-    config = replace(TINY, model=base, max_steps=2, validate_every=1)
+    config = replace(TINY, model=base, max_steps=2, validate_every=1, workers=1)
     out = tmp_path / "out"
     record = train(config, found, out, validation=found[:1], progress=False)
     log = read_log(out / PLACE)
@@ -175,16 +175,16 @@ def test_a_picture_that_goes_missing_on_the_way_is_named(base: str, paint: Paint
 # ---- a kill
 
 
-def in_a_process(folder: Path, out: Path, base: str, *, slowly: bool = False) -> subprocess.Popen[bytes]:
+def in_a_process(folder: Path, out: Path, base: str) -> subprocess.Popen[bytes]:
     code = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        f"import test_sft; test_sft.trained_in({str(folder)!r}, {str(out)!r}, {base!r}, slowly={slowly})\n"
+        f"import test_sft; test_sft.trained_in({str(folder)!r}, {str(out)!r}, {base!r})\n"
     )
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     return subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE)
 
 
-def trained_in(folder: str, out: str, base: str, *, slowly: bool) -> None:
+def trained_in(folder: str, out: str, base: str) -> None:
     import torch
     from PIL import Image
 
@@ -196,7 +196,7 @@ def trained_in(folder: str, out: str, base: str, *, slowly: bool) -> None:
             Image.new("RGB", size, colour).save(path)
         return str(path)
 
-    long_run(lessons.examples(paint, 5), out, base, callbacks=[pause()] if slowly else [])
+    long_run(lessons.examples(paint, 5), out, base, callbacks=[pause()])
 
 
 def long_run(found: Sequence[Example], out: str, base: str, callbacks: Sequence[Any] = ()) -> Checkpoint:
@@ -208,8 +208,9 @@ def pause() -> Any:
     from transformers import TrainerCallback
 
     class Pause(TrainerCallback):  # type: ignore[misc]
-        def on_step_end(self, _args: Any, _state: Any, _control: Any, **_more: Any) -> None:
-            time.sleep(0.2)
+        def on_log(self, _args: Any, state: Any, _control: Any, **_more: Any) -> None:
+            if state.global_step == 5:
+                time.sleep(600)  # until it is killed
 
     return Pause()
 
@@ -222,7 +223,7 @@ def test_a_kill_costs_nothing_but_time(base: str, paint: Paint, tmp_path: Path) 
     found = lessons.examples(paint, 5)
     whole = long_run(found, str(tmp_path / "whole"), base)
     out = tmp_path / "killed"
-    process = in_a_process(tmp_path, out, base, slowly=True)
+    process = in_a_process(tmp_path, out, base)
     log = out / PLACE / "train_log.jsonl"
     deadline = time.monotonic() + 300
     while not (log.is_file() and log.read_text().count("\n") >= 5):
