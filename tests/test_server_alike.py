@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from vretrver.images import fit_within
-from vretrver.server.alike import Sketch, folded, sketch
+from vretrver.server.alike import GRID, MOST_BITS, MOST_COLOUR, Sketch, folded, sketch
 
 
 def picture(seed: int = 1, size: tuple[int, int] = (320, 240)) -> Image.Image:
@@ -48,3 +49,9 @@ def test_the_better_one_stands_for_the_others() -> None:
 
 def test_what_is_no_picture_has_no_sketch() -> None:
     assert sketch(b"nothing") is None
+
+
+def test_the_page_on_the_page_tells_the_rule_as_it_is() -> None:
+    said = (Path(__file__).parents[1] / "docs" / "page.md").read_text(encoding="utf-8").replace("\n", " ")
+    assert f"at most {MOST_BITS} of {GRID * GRID} places" in said
+    assert f"{GRID} by {GRID} grid differs by more than {MOST_COLOUR:g} of 255" in said

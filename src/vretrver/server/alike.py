@@ -4,7 +4,7 @@ Two pictures are alike when their stored thumbnails have the same shape and, of 
 it gets brighter to the right (a difference hash), and on a grid of 8 by 8 no place's colour differs by more than 16 of
 255 on average of its channels. The hash alone would take all plain pictures for one, the mean colour alone a red shirt
 on white for a blue one. Copies, other sizes and other compressions are alike; another crop, another moment or another
-colour is not (chosen on 3,000 pictures: docs/page.md). Texts are never folded.
+colour is not (measured in docs/page.md). Texts are never folded.
 """
 
 from __future__ import annotations

@@ -49,6 +49,8 @@ export function openEvidence({ id, list, answer, like }) {
   }
 
   draw(id);
+  // Shown again with what has come to be known since, as long as it is open and still among the results.
+  return { refresh() { if (box.open && list().get(id)) draw(id); } };
 }
 
 const boxesOf = (result) => result.evidence.map((look) => look.box).filter(Boolean);

@@ -12,7 +12,9 @@ let about = { documents: 0, policy: null, top_k: 50, writable: false, folders: [
 let answer = null; // the last whole answer, null on the way
 let running = null; // aborts the search on the way
 
-const list = resultList({ open: (id) => openEvidence({ id, list: () => list, answer: () => answer, like: moreLike }) });
+let opened = null; // the evidence that is in view
+
+const list = resultList({ open: (id) => { opened = openEvidence({ id, list: () => list, answer: () => answer, like: moreLike }); } });
 const box = queryBox({ changed: run, refuse: (words) => complain(new Fault(words)), limits: () => about });
 const filters = filterBar({ fields: () => about.fields, changed: run });
 
@@ -97,6 +99,7 @@ function finish(data, looks) {
   if (data.partial) said.push("Time was up before every window was ranked: this is the best order so far.");
   if (list.folded) said.push(`${count(list.folded, "near-duplicate")} folded.`);
   summarise(none ? "none" : "done", said, false, data);
+  opened?.refresh();
   at("status").textContent = `${said[0]} ${count(data.results.length, "result")}.`;
 }
 

@@ -43,7 +43,8 @@ export function queryBox({ changed, refuse, limits }) {
   });
   document.addEventListener("paste", (event) => {
     const files = [...(event.clipboardData ? event.clipboardData.files : [])];
-    if (files.length && !document.querySelector("dialog[open]")) { event.preventDefault(); take(files); }
+    // Office programs copy a picture of a text beside the text; then the text is meant.
+    if (files.length && !event.clipboardData.types.includes("text/plain") && !document.querySelector("dialog[open]")) { event.preventDefault(); take(files); }
   });
   let depth = 0;
   const carries = (event) => event.dataTransfer && [...event.dataTransfer.types].includes("Files") && !document.querySelector("dialog[open]");
