@@ -55,7 +55,9 @@ class Plan:
     size: Size
 
 
-FULL = Plan(80, 250, 2000, 3000, Course(12_000, 12, 2e-3), Course(6_000, 32, 7e-4), Course(4_000, 16, 5e-4), Size())
+FULL = Plan(
+    80, 250, 2000, 3000, Course(12_000, 12, 2e-3, decay=0.02), Course(6_000, 32, 7e-4), Course(4_000, 16, 5e-4), Size()
+)
 SMOKE = Plan(1, 4, 4, 60, Course(2, 2, 1e-3), Course(2, 2, 1e-3), Course(2, 2, 1e-3), Size(256, 3, 4, 64, own=(16, 32)))
 
 
@@ -98,6 +100,7 @@ def make(out: Path, plan: Plan, seed: int, device: str, pretrained: bool) -> Non
     model = new_model(tokenizer, plan.size, pretrained=False)
     model.model.vision_tower = tower
     lay(model, tokenizer, heads.to("cpu"), pictures, (maps, glances))
+    held = wiring.hold(model)
     maker, words = QuestionMaker(tokenizer), language.Words(tokenizer)
     stores = {"close-up": maps, "thumbnail": glances}
     every = range(len(pictures.groups))
@@ -113,6 +116,8 @@ def make(out: Path, plan: Plan, seed: int, device: str, pretrained: bool) -> Non
             still=name == "compare",
             device=device,
         )
+        for handle in held:  # what is laid is kept for the first course alone
+            handle.remove()
     save(out, model.to("cpu"), new_processor(tokenizer))
     (out / "nano.json").write_text(json.dumps({"seed": seed, "size": described(plan.size)}, indent=2) + "\n")
 

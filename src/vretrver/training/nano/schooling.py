@@ -34,7 +34,8 @@ class Course:
 
     Args:
         steps: of the whole course; the rate falls linearly to a fiftieth. batch: groups (eye) or questions (language).
-        rate: the highest learning rate, after `warm` steps. every: steps between two saved states.
+        rate: the highest learning rate, after `warm` steps. every: steps between two saved states. decay: of weights,
+            none where some are held.
     """
 
     steps: int
@@ -43,6 +44,7 @@ class Course:
     warm: int = 40
     every: int = 100
     seed: int = 0
+    decay: float = 0.0
 
 
 def teach_eye(
@@ -144,7 +146,7 @@ class _Learner:
         self._parts, self._course, self._state = parts, course, state
         self._kind = torch.device(device).type
         trained = [weight for weight in parts.parameters() if weight.requires_grad]
-        self._optimizer = torch.optim.AdamW(trained, lr=course.rate, weight_decay=0.02, betas=(0.9, 0.98))
+        self._optimizer = torch.optim.AdamW(trained, lr=course.rate, weight_decay=course.decay, betas=(0.9, 0.98))
         self._trained = trained
         self._step = 0
         if state.exists():

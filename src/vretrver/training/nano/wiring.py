@@ -246,3 +246,43 @@ def _slow_slots() -> list[int]:
 def _gain(logit: float, size: float) -> float:
     """The weight, on both sides, by which two equal inputs of this size in the residual stream give this logit."""
     return math.sqrt(logit * math.sqrt(HEAD)) * _NORM / size
+
+
+def hold(model: Any) -> list[Any]:
+    """Keep what is laid while the rest learns: the first steps, which learn syntax, would otherwise wash it out.
+
+    Returns:
+        Handles; `remove()` each to let all learn.
+    """
+    text, few = model.model.language_model, len(_LAID)
+    rows = [layer.self_attn.o_proj.weight for layer in text.layers] + [
+        layer.mlp.down_proj.weight for layer in text.layers
+    ]
+    columns = [model.get_input_embeddings().weight, model.lm_head.weight]
+    handles = [weight.register_hook(_mask(weight, slice(None, few), slice(None))) for weight in rows]
+    handles += [weight.register_hook(_mask(weight, slice(None), slice(None, few))) for weight in columns]
+    laid = ((0, range(4)), (1, (0, 2)), (2, (1,)))
+    for layer, heads in laid:
+        attention = text.layers[layer].self_attn
+        for part in (attention.q_proj, attention.k_proj, attention.v_proj):
+            mask = torch.ones_like(part.weight)
+            for head in heads:
+                mask[head * HEAD : (head + 1) * HEAD] = 0
+            handles.append(part.weight.register_hook(lambda grad, mask=mask: grad * mask.to(grad)))
+    for part in (text.layers[2].mlp.gate_proj, text.layers[2].mlp.up_proj):
+        handles.append(part.weight.register_hook(_mask(part.weight, slice(None, 8), slice(None))))
+    projector = model.model.multi_modal_projector
+    for weight in (
+        projector.linear_1.weight,
+        projector.linear_1.bias,
+        projector.linear_2.weight,
+        projector.linear_2.bias,
+    ):
+        handles.append(weight.register_hook(torch.zeros_like))
+    return handles
+
+
+def _mask(weight: Tensor, rows: slice, columns: slice) -> Any:
+    mask = torch.ones_like(weight)
+    mask[rows, columns] = 0
+    return lambda grad: grad * mask.to(grad)
