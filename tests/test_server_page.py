@@ -123,6 +123,43 @@ def test_results_are_there_at_once_and_move_as_the_agent_ranks(
     assert browser.ask("location.search") == "?q=a+plain+red+card"
 
 
+def test_enough_keeps_the_order_so_far(browser: Browser, server: Served, looking: Looking) -> None:
+    visit(browser, server)
+    looking.gate.clear()
+    try:
+        say(browser, RED)
+        browser.wait("document.querySelectorAll('.card.looking').length === 6")
+        coarse = ids(browser)
+        browser.press("Escape")
+        assert text(browser, ".verdict") == "Stopped." and ids(browser) == coarse
+        assert browser.ask("document.querySelectorAll('.card.looking').length") == 0
+    finally:
+        looking.gate.set()
+
+
+def test_evidence_in_view_is_told_what_comes_to_be_known(browser: Browser, server: Served, looking: Looking) -> None:
+    visit(browser, server)
+    looking.gate.clear()
+    try:
+        say(browser, RED)
+        browser.wait("document.querySelectorAll('.card.looking').length === 6")
+        click(browser, "[data-id='sub/red.png'] .tile")
+        assert "The agent may still come to it." in text(browser, "dialog")
+    finally:
+        looking.gate.set()
+    browser.wait("document.querySelector('dialog .rank').innerText === '1'")
+    assert "now place 1" in text(browser, "dialog") and "This search took" in text(browser, "dialog")
+
+
+def test_going_back_to_where_nothing_was_asked(browser: Browser, server: Served) -> None:
+    visit(browser, server)
+    say(browser, RED)
+    browser.wait(DONE)
+    browser.ask("history.back()")
+    browser.wait("!document.getElementById('welcome').hidden")
+    assert ids(browser) == [] and browser.ask("document.getElementById('answer').hidden")
+
+
 def test_who_wants_no_motion_gets_none(browser: Browser, server: Served) -> None:
     visit(browser, server)
     browser.ask("Element.prototype.animate = () => { document.title = 'moved'; }")

@@ -159,10 +159,19 @@ function inWords(fault) {
 
 function dismiss() {
   quiet();
-  if (list.size) return;
+  if (!list.size) rest();
+  box.focus();
+}
+
+// Nothing is asked: the page as it opens.
+function rest() {
+  running?.abort();
+  running = null;
+  list.clear();
+  document.body.classList.remove("busy");
   document.body.classList.add("blank");
   at("welcome").hidden = false;
-  box.focus();
+  at("answer").hidden = true;
 }
 
 function quiet() {
@@ -212,7 +221,8 @@ function recall() {
   }
   box.only([]);
   box.text = told.get("q") || "";
-  if (!box.isEmpty) run();
+  if (box.isEmpty) rest();
+  else run();
 }
 
 addEventListener("popstate", recall);
