@@ -25,7 +25,7 @@ export function resultList({ open }) {
   function draw() {
     const { ids, behind, left } = visible();
     const before = new Map([...cards].map(([id, card]) => [id, card.getBoundingClientRect()]));
-    const focused = document.activeElement;
+    const focused = document.activeElement, folding = focused?.matches(".fold") ? focused.closest(".card") : null;
     for (const [id, card] of cards) if (!ids.includes(id)) { card.remove(); cards.delete(id); }
     ids.forEach((id, place) => {
       const card = cards.get(id) || cardOf(id);
@@ -35,7 +35,9 @@ export function resultList({ open }) {
       if (list.children[place] !== card) list.insertBefore(card, list.children[place] || null);
       if (fresh && before.size && !still()) card.animate([{ opacity: 0 }, { opacity: 1 }], MOVE);
     });
-    if (focused && focused !== document.activeElement && list.contains(focused)) focused.focus({ preventScroll: true });
+    // What was moved or drawn again has lost the keyboard's place.
+    const held = folding ? folding.querySelector(".fold") : focused;
+    if (held && held !== document.activeElement && list.contains(held)) held.focus({ preventScroll: true });
     more.hidden = left <= 0;
     more.textContent = `Show ${Math.min(FIRST, left)} more`;
     if (!still()) glide(before);
@@ -44,11 +46,12 @@ export function resultList({ open }) {
   // FLIP: each card stands where it belongs and is moved back to where it was, from where it glides.
   function glide(before) {
     const height = innerHeight;
+    for (const one of gliding.values()) one.cancel(); // each glides on from where it is seen now
+    gliding.clear();
+    const after = new Map([...cards].map(([id, card]) => [id, card.getBoundingClientRect()]));
     for (const [id, was] of before) {
-      const card = cards.get(id);
+      const card = cards.get(id), now = after.get(id);
       if (!card) continue;
-      gliding.get(id)?.cancel(); // it glides on from where it is seen now
-      const now = card.getBoundingClientRect();
       const x = was.left - now.left, y = was.top - now.top;
       const seen = Math.min(was.top, now.top) < 1.5 * height && Math.max(was.bottom, now.bottom) > -0.5 * height;
       if ((x || y) && seen) gliding.set(id, card.animate([{ transform: `translate(${x}px, ${y}px)` }, { transform: "none" }], MOVE));
