@@ -7,6 +7,12 @@
     sharegpt.py     examples as files, in the format of the released data; parquet.py: rows for rewards and evaluation
     config.py       settings from TOML, for every stage; sources.py: which topics of which task
     trajectories.py task, teacher and filter to examples in memory; synthesis.py: the same to a folder
+    rows.py         examples to rows of tokens, as serving reads them; which of them are trained
+    sft.py          stage I on TRL (trainer.py, weights.py, progress.py, curves.py, samples.py around it)
+    rollouts.py     a checkpoint sampled through the product's episodes; rejection.py: which rollouts are kept
+    rsft.py         stage II: rollouts, rejection, stage I's training again
+    checkpoint.py   what a trained folder says of itself
+    nano/           a small model of our own, from nothing
 
 A teacher gives a `Policy`, and trajectories come from the product's own reranker and episode run with it: what is
 trained is what is served. For examples in memory, without any file:
