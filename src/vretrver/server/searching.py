@@ -67,8 +67,13 @@ class Searching:
         # A policy that waits for a server has `at_once`; others work here, and a second thread would gain nothing.
         threads = settings.workers or (4 if hasattr(self.policy, "at_once") else 1)
         sizes = {"waiting": settings.queue, "weight": settings.held_bytes}
-        self._finders = Workers[_Find, list[Candidate]](
-            self._find, "vretrver-find", threads=2, batch=64, done=metrics.coarse, **sizes | {"waiting": 1024}
+        # One thread each: what waits is scored in one pass over the vectors, and a second pass beside it would only
+        # compete. Pictures take their time to be seen; texts need not wait for them.
+        self._finders, self._viewers = (
+            Workers[_Find, list[Candidate]](
+                self._find, name, threads=1, batch=64, done=metrics.coarse, **sizes | {"waiting": 1024}
+            )
+            for name in ("vretrver-find", "vretrver-view")
         )
         self._rankers = Workers[_Rank, Ranking](
             self._rank, "vretrver-rank", threads=threads, batch=settings.batch, done=metrics.reranked, **sizes
@@ -76,6 +81,7 @@ class Searching:
 
     def close(self) -> None:
         self._finders.close()
+        self._viewers.close()
         self._rankers.close()
 
     @property
@@ -107,8 +113,8 @@ class Searching:
         if where:
             filters.checked(where)
             conditions = json.dumps(where, sort_keys=True)
-        group = (conditions, bool(query.images))  # pictures take their time; texts need not wait for them
-        return await self._answer(self._finders.submit(_Find(query, k, where), group=group, weight=_weight([query])))
+        finders = self._viewers if query.images else self._finders
+        return await self._answer(finders.submit(_Find(query, k, where), group=conditions, weight=_weight([query])))
 
     async def rank(
         self,
