@@ -76,9 +76,11 @@ def habits_in(folder: Path) -> Habits | None:
     """
     try:
         with (folder / RECORD).open("rb") as file:
-            record = json.loads(file.read(MAX_RECORD))
-    except OSError:
+            text = file.read(MAX_RECORD)
+    except (OSError, ValueError):  # no such file, or what no file can be called
         return None
+    try:
+        record = json.loads(text)
     except (ValueError, RecursionError) as fault:
         raise RecordError(f"{folder / RECORD} is not JSON; train the model again, or take the file away") from fault
     habits = record.get("habits") if isinstance(record, Mapping) else None
