@@ -39,6 +39,8 @@ def show(browser: Browser, folder: Path, rankings: list[Ranking]) -> str:
     write_traces(folder / "run.jsonl", rankings)
     render(folder / "run.jsonl", folder / "run.html")
     browser.open(folder / "run.html")
+    # Cards out of sight are not laid out, and innerText leaves out what is not.
+    browser.ask("document.querySelectorAll('.card').forEach(card => { card.style.contentVisibility = 'visible' })")
     return str(browser.ask("document.body.innerText"))
 
 
