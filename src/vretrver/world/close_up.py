@@ -1,4 +1,4 @@
-"""The tag of a scene alone, close up, without drawing the scene around it: a tenth of `draw`'s time. For training.
+"""The tag of a scene alone, close up, without drawing the scene around it: a fifth of `draw`'s time. For training.
 
 What surrounds the tag is a patch of the object's colour, perhaps with an edge in it, under an even light: enough for
 the margin of a crop. The tag itself is `drawing.plate`'s, hung by `drawing.hang`, and passes through JPEG as scenes do.

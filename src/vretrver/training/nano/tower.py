@@ -1,7 +1,7 @@
 """The vision tower: the early layers of a pretrained EfficientNet-Lite2, frozen, and two stages of our own on top.
 
 What tells a mark of 20 pixels from its look-alikes is in the early layers of a network that has seen photographs: at a
-stride of 8, cosines of its raw features pick the same mark, never seen before, 98 times of 100 (docs/nano.md). The own
+stride of 8, cosines of its raw features pick the same mark, never seen before, 92 times of 100 (docs/nano.md). The own
 stages carry that to one cell per token. The class is the stock `EfficientNetModel`: no code travels with the weights.
 The lite networks have no squeeze-and-excite; a gate whose bias is so large that it is 1 stands in for none.
 
