@@ -26,7 +26,7 @@ FLOORS = [
     {"reranking"},
     {"ingest", "retriever", "reranker"},
     {"pipeline", "teaching"},
-    {"viewer", "testing"},
+    {"viewer", "testing", "answering"},
     {"evaluation"},
     {"training"},
     {"report", "adapters", "mcp_server"},

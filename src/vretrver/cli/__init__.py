@@ -54,12 +54,13 @@ def _interrupt(_signal: int, _frame: object) -> NoReturn:
 
 
 def _command(name: str) -> Callable[[Namespace], int]:
-    from vretrver.cli import evaluating, mcp, searching, serving, training, training_stages
+    from vretrver.cli import answering, evaluating, mcp, searching, serving, training, training_stages
 
     commands: dict[str, Callable[[Namespace], int]] = {
         "index": searching.index,
         "search": searching.search,
         "rerank": searching.rerank,
+        "ask": answering.ask,
         "teach": searching.teach,
         "view": searching.view,
         "info": searching.info,

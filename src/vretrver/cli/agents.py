@@ -7,17 +7,26 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from vretrver.budget import Budget
+    from vretrver.policies import Policy
     from vretrver.reranker import Reranker
 
 
-def reranker_of(options: Namespace) -> Reranker | None:
+def reranker_of(
+    options: Namespace, policy: Policy | str | None = None, budget: Budget | None = None
+) -> Reranker | None:
     """The reranker that the options ask for; None for `--policy none`.
+
+    Args:
+        policy: in place of `--policy`.
+        budget: in place of `--budget`.
 
     Raises:
         InvalidInput: an option is not usable, or the policy cannot be loaded.
         MissingExtra: the policy's library is not installed.
     """
-    if options.policy == "none":
+    policy = options.policy if policy is None else policy
+    if policy == "none":
         return None
     from vretrver.budget import Budget
     from vretrver.calibration import load_calibration
@@ -28,7 +37,7 @@ def reranker_of(options: Namespace) -> Reranker | None:
     from vretrver.usage import Prices
     from vretrver.windows import load_planner
 
-    policy = load_policy(options.policy)
+    policy = load_policy(policy)
     wire = getattr(policy, "wire", None) or Wire()
     return Reranker(
         policy,
@@ -36,7 +45,7 @@ def reranker_of(options: Namespace) -> Reranker | None:
         toolbox=None if options.tools is None else load_toolbox(options.tools),
         max_tool_turns=options.max_tool_turns,
         wire=wire if options.window_tokens is None else wire.showing(options.window_tokens),
-        budget=Budget.parse(options.budget) if options.budget else None,
+        budget=budget or (Budget.parse(options.budget) if options.budget else None),
         prices=Prices.parse(options.prices) if options.prices else None,
         second_look=options.second_look,
         fusion=options.fusion,

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from vretrver import __version__
-from vretrver.cli import evaluation_options, mcp, search_options, serving, training
+from vretrver.cli import answering, evaluation_options, mcp, search_options, serving, training
 
 _EPILOG = """\
 examples:
@@ -14,6 +14,7 @@ examples:
   vretrver search photos.vr "milk carton with 1.5 % fat" -k 10
   vretrver search photos.vr --image shoe.jpg "the same in red" --trace run.jsonl
   vretrver view run.jsonl -o run.html
+  vretrver ask photos.vr "which bus goes to the harbour?" --policy chat:http://localhost:8000/v1#MODEL
   vretrver serve photos.vr
   vretrver teach photos.vr labels.csv
   vretrver eval jsonl --root my-benchmark -o runs/mine
@@ -46,6 +47,7 @@ def parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     parser.add_argument("--version", action="version", version=f"vretrver {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     search_options.add(commands)
+    answering.add(commands)
     evaluation_options.add(commands)
     mcp.add(commands)
     serving.add(commands)

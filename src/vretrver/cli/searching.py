@@ -42,7 +42,7 @@ def search(options: Namespace) -> int:
     from vretrver.pipeline import Pipeline
     from vretrver.retriever import Retriever
 
-    query, where = _query(options.text, options), _where(options.where)
+    query, where = query_of(options.text, options), where_of(options.where)
     pipeline = Pipeline(Retriever.open(options.index), reranker_of(options))
     ranking = pipeline.search(query, k=options.k, top_k=options.top_k, where=where)
     return _show(ranking, options)
@@ -52,7 +52,7 @@ def rerank(options: Namespace) -> int:
     from vretrver.embedders import load_embedder
     from vretrver.reranker import coarse_candidates
 
-    query = _query(options.text, options)
+    query = query_of(options.text, options)
     documents = _documents(options)
     reranker = reranker_of(options)
     candidates = coarse_candidates(query, documents, load_embedder(options.embedder))
@@ -108,7 +108,7 @@ def doctor(options: Namespace) -> int:
     return 0 if report.ok else 1
 
 
-def _query(text: str | None, options: Namespace) -> Query:
+def query_of(text: str | None, options: Namespace) -> Query:
     from vretrver.images import image_size
     from vretrver.types import ImageRef, Query
 
@@ -134,7 +134,7 @@ def _documents(options: Namespace) -> list[Document]:
     return documents
 
 
-def _where(pairs: Sequence[str] | None) -> dict[str, Any] | None:
+def where_of(pairs: Sequence[str] | None) -> dict[str, Any] | None:
     where: dict[str, Any] = {}
     for pair in pairs or ():
         name, equals, value = pair.partition("=")
@@ -154,7 +154,7 @@ def _value(text: str) -> Any:
 
 
 def _show(ranking: Ranking, options: Namespace) -> int:
-    _warn(ranking)
+    warn_of_failures(ranking)
     if options.trace:
         from vretrver.viewer import append_trace
 
@@ -180,10 +180,10 @@ def _print_ranking(ranking: Ranking) -> None:
             print(f"           {printable(result.document.text)[:100]}")
         for evidence in result.evidence:
             print(f"           {evidence.tool}: {printable(evidence.note)[:160]}")
-    print(f"{_counted(len(ranking.results), 'result')}, {_cost(ranking.usage)}", file=sys.stderr)
+    print(f"{_counted(len(ranking.results), 'result')}, {cost_line(ranking.usage)}", file=sys.stderr)
 
 
-def _cost(usage: Usage) -> str:
+def cost_line(usage: Usage) -> str:
     """What it cost in one line; tokens and money where they are known."""
     said = [_counted(usage.policy_calls, "agent turn"), _counted(usage.tool_calls, "look")]
     if usage.cache_hits:
@@ -200,7 +200,7 @@ def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def _warn(ranking: Ranking) -> None:
+def warn_of_failures(ranking: Ranking) -> None:
     """Windows on which the agent failed keep the first order; nothing in a list of results would show it."""
     from vretrver.trace import StopReason
 
