@@ -54,7 +54,7 @@ def _interrupt(_signal: int, _frame: object) -> NoReturn:
 
 
 def _command(name: str) -> Callable[[Namespace], int]:
-    from vretrver.cli import answering, evaluating, mcp, searching, serving, training, training_stages
+    from vretrver.cli import answering, evaluating, mcp, searching, serving, training, training_stages, watching
 
     commands: dict[str, Callable[[Namespace], int]] = {
         "index": searching.index,
@@ -72,6 +72,7 @@ def _command(name: str) -> Callable[[Namespace], int]:
         "calibrate": evaluating.calibrate,
         "mcp": mcp.mcp,
         "serve": serving.serve,
+        "watch": watching.watch,
         "synthesize": training.synthesize,
         "sft": training_stages.sft,
         "rsft": training_stages.rsft,

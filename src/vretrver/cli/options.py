@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from vretrver import __version__
-from vretrver.cli import answering, evaluation_options, mcp, search_options, serving, training
+from vretrver.cli import answering, evaluation_options, mcp, search_options, serving, training, watching
 
 _EPILOG = """\
 examples:
@@ -16,6 +16,7 @@ examples:
   vretrver view run.jsonl -o run.html
   vretrver ask photos.vr "which bus goes to the harbour?" --policy chat:http://localhost:8000/v1#MODEL
   vretrver serve photos.vr
+  vretrver watch photos/ -o photos.vr
   vretrver teach photos.vr labels.csv
   vretrver eval jsonl --root my-benchmark -o runs/mine
   vretrver train synthesize runs/world.toml -o data/sft
@@ -51,5 +52,6 @@ def parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     evaluation_options.add(commands)
     mcp.add(commands)
     serving.add(commands)
+    watching.add(commands)
     stages = training.add(commands)
     return parser, {**commands.choices, **stages}
