@@ -34,6 +34,7 @@ def main(documents: int = 500, times: int = 20) -> None:
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             first = json.loads(process.stdout.readline())["seconds"]
+            LanceIndex.open(index).stamps()  # a reader that has loaded its libraries, the database among them
             taken = []
             for number in range(times):
                 _picture(rng, Path(place, "new.jpg"))
