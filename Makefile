@@ -1,7 +1,7 @@
 # Two commands on a fresh machine: `make demo` and `make test`. Everything lands in .venv and demo/.
 PYTHON ?= python3
 BIN := .venv/bin
-EXTRAS := ocr,models,local,train,eval,world,mteb,serve,mcp,langchain,llamaindex,haystack,rerankers
+EXTRAS := ocr,models,local,train,eval,world,mteb,serve,mcp,watch,langchain,llamaindex,haystack,rerankers
 
 .PHONY: demo test check lock clean
 
