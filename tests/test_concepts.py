@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -28,9 +29,7 @@ def test_the_code_on_the_page_runs_in_order(
 
 
 def test_the_modules_it_names_exist() -> None:
-    source = PAGE.parents[1] / "src" / "vretrver"
     named = set(re.findall(r"`(types|messages|episode|tools|policies|windows|trace)\.(\w+)`", PAGE.read_text("utf-8")))
     assert len(named) >= 10
     for module, name in named:
-        path = source / f"{module}.py" if (source / f"{module}.py").exists() else source / module / "__init__.py"
-        assert re.search(rf"^(class {name}\b|{name}\b)", path.read_text("utf-8"), flags=re.MULTILINE), (module, name)
+        assert hasattr(import_module(f"vretrver.{module}"), name), (module, name)
