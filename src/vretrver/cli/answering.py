@@ -43,7 +43,6 @@ def add(commands: Commands) -> None:
         metavar="N",
         help="image tokens (28x28 pixels each) that a source's picture may take, 4 to 5120 (default 1024)",
     )
-    parser.add_argument("--planner", default="sliding", help="which windows are ranked (default sliding)")
     add_looking(parser)
     add_costs(parser)
     add_certainty(parser)

@@ -66,11 +66,6 @@ def _add_stages(group: Any) -> None:
     )
     group.add_argument("--policy", default="evidence", help=POLICIES)
     group.add_argument("--top-k", type=positive, default=50, help="candidates that are reranked (default 50)")
-    group.add_argument(
-        "--planner",
-        default="sliding:20,10",
-        help="sliding:WINDOW,STRIDE (default sliding:20,10), merge:WINDOW,TOP, onepass:WINDOW or adaptive:EPS",
-    )
     add_looking(group)
     add_costs(group)
     add_certainty(group)

@@ -27,9 +27,6 @@ def add(commands: Commands) -> None:
     parser.add_argument("--http", action="store_true", help="streamable HTTP on 127.0.0.1 instead of stdin and stdout")
     parser.add_argument("--port", type=_port, default=7332, help="for --http (default 7332)")
     parser.add_argument("--policy", default="evidence", help=POLICIES)
-    parser.add_argument(
-        "--planner", default="sliding", help="which windows are ranked: sliding (default, the paper's), merge, onepass"
-    )
     parser.add_argument("--top-k", type=positive, default=50, help="candidates the agent looks at (default 50)")
     add_looking(parser)
     add_costs(parser)

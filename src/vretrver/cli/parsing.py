@@ -23,7 +23,14 @@ def command(commands: Commands, name: str, summary: str, more: str = "") -> Any:
 
 
 def add_looking(parser: Any) -> None:
-    """Options of the tools an agent may call."""
+    """Options of what an agent is shown, and of the tools it may call."""
+    parser.add_argument(
+        "--planner",
+        default="sliding:20,10",
+        metavar="PLAN",
+        help="which windows are ranked: sliding:WINDOW,STRIDE (default sliding:20,10, the paper's), merge:WINDOW,TOP, "
+        "onepass:WINDOW or adaptive:EPS",
+    )
     parser.add_argument(
         "--tools",
         metavar="NAMES",

@@ -46,11 +46,6 @@ def _add_results(parser: Any) -> None:
     parser.add_argument("--image", action="append", metavar="FILE", help="a picture to ask with; may be repeated")
     parser.add_argument("-k", type=positive, default=10, help="how many results (default 10)")
     parser.add_argument("--policy", default="evidence", help=POLICIES)
-    parser.add_argument(
-        "--planner",
-        default="sliding",
-        help="which windows are ranked: sliding (default, the paper's), merge, onepass, adaptive",
-    )
     add_looking(parser)
     add_costs(parser)
     add_certainty(parser)

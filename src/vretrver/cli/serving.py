@@ -39,7 +39,6 @@ def add(commands: Commands) -> None:
         help="a folder whose pictures may be indexed from the search page; may be repeated",
     )
     parser.add_argument("--policy", default="evidence", help=POLICIES)
-    parser.add_argument("--planner", default="sliding", help="which windows are ranked (default sliding)")
     parser.add_argument("--top-k", type=positive, default=50, help="candidates the agent looks at (default 50)")
     add_looking(parser)
     add_costs(parser)
