@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 from vretrver.datasets import Task, Topic
-from vretrver.errors import ImageError, InvalidInput, MissingPath
-from vretrver.images import image_size
+from vretrver.errors import InvalidInput
 from vretrver.training.sources import Source
-from vretrver.training.trajectories import Recipe, first_stage
+from vretrver.training.trajectories import Recipe, first_stage, readable
 from vretrver.types import Candidate
 
 Asked: TypeAlias = tuple[Topic, Sequence[Candidate]]
@@ -37,7 +36,7 @@ def asked(task: Task, recipe: Recipe, cache: Path, *, progress: bool = False) ->
     Raises:
         InvalidInput: as `first_stage`, or no query is left.
     """
-    topics = [topic for topic in task.topics if _readable(topic)]
+    topics = [topic for topic in task.topics if readable(topic)]
     if not topics:
         raise InvalidInput(f"{task.name} has no query whose picture can be read")
     stage = first_stage(task, recipe, cache, progress=progress)
@@ -47,12 +46,3 @@ def asked(task: Task, recipe: Recipe, cache: Path, *, progress: bool = False) ->
         (topic, [one for one in candidates if one.document.id not in topic.excluded][: recipe.window])
         for topic, candidates in zip(topics, found, strict=True)
     ]
-
-
-def _readable(topic: Topic) -> bool:
-    try:
-        for image in topic.query.images:
-            image_size(image)
-    except (ImageError, MissingPath):
-        return False
-    return True

@@ -172,7 +172,7 @@ class Synthesizer:
         Raises:
             PolicyError: the teacher failed on `PATIENCE` windows in a row.
         """
-        sound = [topic for topic in topics if _readable(topic)]
+        sound = [topic for topic in topics if readable(topic)]
         windows = self._windows(sound) if sound else []
         rankings = self._reranker.rerank_many([topic.query for topic in sound], windows)
         told = {
@@ -273,7 +273,8 @@ def first_stage(task: Task, recipe: Recipe, cache: Path | None = None, *, progre
     return Indexed(Retriever(index, embedder, reader_of(home) if reads else None))
 
 
-def _readable(topic: Topic) -> bool:
+def readable(topic: Topic) -> bool:
+    """Whether every picture of a query can be read."""
     try:
         for image in topic.query.images:
             image_size(image)
