@@ -79,7 +79,12 @@ def app(
     pages.mount(made)
     faults.install(made)
     openapi.install(made, guarded=settings.token is not None)
-    # The last one added is the first to see a request.
+    _guard(made, settings, metrics)
+    return made
+
+
+def _guard(made: FastAPI, settings: Settings, metrics: Metrics) -> None:
+    """What every request passes first. The last one added is the first to see it."""
     made.add_middleware(Bodies, settings=settings)
     made.add_middleware(Bearer, settings=settings)
     if settings.origins:
@@ -91,4 +96,3 @@ def app(
         )
     made.add_middleware(Doors, settings=settings)
     made.add_middleware(Counted, metrics=metrics)
-    return made
