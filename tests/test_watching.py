@@ -25,7 +25,8 @@ from vretrver.ingest import build_index
 from vretrver.ocr import Line
 from vretrver.retriever import Retriever
 from vretrver.types import Query
-from vretrver.watching import Note, _matters, _pictures, _Unlisted, watch
+from vretrver.watching import Note, _pictures, _Unlisted, watch
+from vretrver.watching.noticing import matters
 
 pytest.importorskip("watchfiles")
 
@@ -210,18 +211,18 @@ def test_what_is_refused_at_the_start(photos: Path, tmp_path: Path, embedder: Me
 
 
 @pytest.mark.parametrize(
-    ("path", "matters"),
+    ("path", "counts"),
     [("", True), ("a.png", True), ("b/2020.01", True), (".a.png", False), ("b/.git/x", False), ("x.vr/cache/1", False)],
 )
-def test_which_changes_matter(path: str, matters: bool) -> None:
-    assert _matters(Path("/photos", path), Path("/photos"), Path("/elsewhere")) is matters
+def test_which_changes_matter(path: str, counts: bool) -> None:
+    assert matters(Path("/photos", path), Path("/photos"), Path("/elsewhere")) is counts
 
 
 def test_the_index_inside_the_folder_does_not_wake_its_own_writer() -> None:
     index = Path("/photos/index")
-    assert not _matters(index / "write.lock", Path("/photos"), index)
-    assert not _matters(index, Path("/photos"), index)
-    assert _matters(Path("/photos/index.png"), Path("/photos"), index)
+    assert not matters(index / "write.lock", Path("/photos"), index)
+    assert not matters(index, Path("/photos"), index)
+    assert matters(Path("/photos/index.png"), Path("/photos"), index)
 
 
 def test_a_folder_that_cannot_be_listed_is_not_empty(photos: Path, tmp_path: Path) -> None:

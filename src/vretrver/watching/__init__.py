@@ -27,11 +27,10 @@ from vretrver.indexes.manifest import NAME as MANIFEST
 from vretrver.ingest import IngestReport, build_index
 from vretrver.ingest.printed import read_words
 from vretrver.ocr import Reader, Reads, available
+from vretrver.watching.noticing import Notices, identity
 
 __all__ = ["Note", "watch"]
 
-SETTLED = 0.2  # seconds without a change end a burst
-BURST = 5.0  # seconds after which a burst is taken in though it goes on
 LOOK = 0.25  # seconds between two looks at whether the folder is there
 AGAIN = 10.0  # seconds after which a write that failed is tried again
 WORDS = 8  # pictures read for words before changes that came meanwhile go first
@@ -124,18 +123,18 @@ class _Keeper:
                 self._reader = Reader(glance_first=True) if isinstance(ocr, bool | None) else ocr
 
     def run(self, poll: float | None, stop: threading.Event) -> None:
-        notices: _Notices | None = None
+        notices: Notices | None = None
         captions = _stamp(self._listing)
         try:
             while not stop.is_set():
-                place = _identity(self.root)
+                place = identity(self.root)
                 if notices is not None and place != notices.place:
                     notices.close()
                     notices, self._due = None, time.monotonic()
                 if place is None:
                     self._trouble("kept", f"{self.root} is gone; nothing is deleted, waiting until it is back")
                 elif notices is None:
-                    notices = _Notices(self, place, poll)
+                    notices = Notices(self.root, self.destination, self.changed, place, poll)
                 if captions != (captions := _stamp(self._listing)):
                     self.changed.set()
                 if notices is not None and (self.changed.is_set() or time.monotonic() >= self._due):
@@ -244,73 +243,6 @@ class _Changed(Exception):
 
 class _Unlisted(Exception):
     """A folder is there, but what is in it cannot be told."""
-
-
-class _Notices:
-    """A thread that sets `changed` when a burst of changes in a folder has settled."""
-
-    def __init__(self, keeper: _Keeper, place: tuple[int, int], poll: float | None) -> None:
-        try:
-            import watchfiles
-        except ImportError as fault:
-            raise MissingExtra("watching a folder", "watch") from fault
-        self.place, self._keeper, self._fault = place, keeper, ""
-        self._stop, ready = threading.Event(), threading.Event()
-
-        def notice() -> None:
-            try:
-                for changes in watchfiles.watch(
-                    keeper.root,
-                    watch_filter=lambda _change, path: _matters(Path(path), keeper.root, keeper.destination),
-                    debounce=round(BURST * 1000),
-                    step=round(SETTLED * 1000),
-                    rust_timeout=round(SETTLED * 1000),
-                    yield_on_timeout=True,
-                    stop_event=self._stop,
-                    raise_interrupt=False,
-                    force_polling=poll is not None,
-                    poll_delay_ms=round((poll or 1) * 1000),
-                    ignore_permission_denied=True,
-                ):
-                    ready.set()  # from here on nothing is missed
-                    if changes:
-                        keeper.changed.set()
-            except (OSError, RuntimeError) as fault:
-                self._fault = str(fault)
-                keeper.changed.set()
-            ready.set()
-
-        self._thread = threading.Thread(target=notice, name="vretrver-watch", daemon=True)
-        self._thread.start()
-        ready.wait()
-
-    def check(self) -> None:
-        """Raise StorageError if changes are noticed no longer, unless because the folder is gone."""
-        if self._fault and _identity(self._keeper.root) == self.place:
-            raise StorageError(
-                f"the system cannot watch {self._keeper.root} ({self._fault[:200]}); poll it with --poll 10"
-            )
-
-    def close(self) -> None:
-        self._stop.set()
-        self._thread.join(5)
-
-
-def _matters(path: Path, root: Path, destination: Path) -> bool:
-    """Whether a change there can change what is indexed: the index itself and hidden things cannot."""
-    if path == destination or destination in path.parents:
-        return False
-    inner = path.relative_to(root).parts if path.is_relative_to(root) else ()
-    return not any(part.startswith(".") or part.endswith(".vr") for part in inner)
-
-
-def _identity(root: Path) -> tuple[int, int] | None:
-    """Which folder stands there: another after a drive was taken out or put in; None if there is none."""
-    try:
-        status = root.stat()
-    except OSError:
-        return None
-    return (status.st_dev, status.st_ino) if root.is_dir() else None
 
 
 def _pictures(root: Path) -> bool:
