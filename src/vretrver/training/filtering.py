@@ -85,7 +85,7 @@ def counts(faults: Iterable[tuple[str, ...]]) -> dict[str, int]:
 def _form(trace: Trace) -> Iterator[str]:
     if trace.stop is not StopReason.ANSWERED:
         yield "no answer"
-    if trace.repairs or trace.error or not trace.turns or not all(map(_well_formed, _kinds(trace))):
+    if trace.repairs or trace.error or not trace.turns or not all(well_formed(*turn) for turn in _kinds(trace)):
         yield "format"
     for turn in trace.turns[:-1]:
         seen = turn.observation
@@ -99,8 +99,9 @@ def _kinds(trace: Trace) -> list[tuple[str, str]]:
     return [(turn.text, "answer" if at == last else "tool_call") for at, turn in enumerate(trace.turns)]
 
 
-def _well_formed(turn: tuple[str, str]) -> bool:
-    text, kind = turn
+def well_formed(text: str, kind: str) -> bool:
+    """Whether a turn is one think that says something, and then one block of a kind: `tool_call`, or `answer` with one
+    bracketed list of numbers in it."""
     found = _TURN.fullmatch(text)
     if found is None or found[1] != kind or "<tool_call>" in found[2] or "<answer>" in found[2]:
         return False
