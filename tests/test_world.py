@@ -320,6 +320,27 @@ def test_the_task_has_a_gallery_for_every_topic(tmp_path: Path) -> None:
     assert task.facts["distractors"] == 1
 
 
+@pytest.mark.parametrize(
+    ("patterns", "asked"),
+    [
+        (["i->i/which", "i->i/print"], ["i->i/which", "i->i/print", "i->i/which"]),
+        (["i->i/which", "t->i/print"], ["t->i/print", "i->i/which", "t->i/print"]),
+        (["*/count"], ["t->i/count", "i->i/count", "(i,t)->i/count"]),
+    ],
+)
+def test_some_groups_alone_are_drawn_and_asked(tmp_path: Path, patterns: list[str], asked: list[str]) -> None:
+    task = load_task("world", work=tmp_path, size=3, seed=2, split="val", distractors=1, groups=patterns)
+    assert [topic.group for topic in task.topics] == asked
+    again = load_task("world", work=tmp_path, size=2, seed=2, split="val", distractors=1, groups=patterns)
+    assert [topic.query for topic in again.topics] == [topic.query for topic in task.topics[:2]]
+    assert set(task.facts["groups"]) >= set(asked)
+
+
+def test_a_group_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="no group 'i->i/what'; it has t->i/which"):
+        load_task("world", work=tmp_path, groups=["i->i/what"])
+
+
 def test_the_code_of_the_docs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (Path(__file__).parents[1] / "docs" / "world.md").read_text(encoding="utf-8")
     monkeypatch.chdir(tmp_path)

@@ -43,6 +43,8 @@ def evaluate(options: Namespace) -> int:
     given = {name: getattr(options, name) for name in ("pool", "instructions", "size", "distractors")}
     if options.dataset == "world":
         given["seed"] = options.seed
+    if options.group:
+        given["groups"] = options.group
     work = cache_folder(options.cache) / "datasets" / options.dataset
     task = load_task(options.dataset, options.root, task=options.task, split=options.split, work=work, **given)
     if options.topics:

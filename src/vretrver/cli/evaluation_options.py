@@ -51,6 +51,13 @@ def _add_data(group: Any) -> None:
     group.add_argument("--size", type=positive, help="world: how many topics (default 500)")
     group.add_argument("--seed", type=int, help="world: its seed (default 7); elsewhere of shuffles (default 0)")
     group.add_argument("--distractors", type=positive, help="world: look-alikes beside each answer (default 3)")
+    group.add_argument(
+        "--group",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="world: only these of its groups, such as 'i->i/which' or 't->i/*'; may be given several times",
+    )
     group.add_argument("--allow-missing", action="store_true", help="leave out what lacks its picture")
     group.add_argument("--topics", metavar="FILE", help="only the topics whose ids are in this file, one a line")
     group.add_argument("--limit", type=positive, metavar="N", help="only N of the topics, evenly spread")

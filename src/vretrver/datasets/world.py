@@ -6,10 +6,13 @@ The generator, its truth and its splits are `vretrver.world`; here are only topi
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from vretrver.datasets import Card, Task, Topic
+from vretrver.errors import InvalidInput
 from vretrver.types import Document, ImageRef, Query
 
 CARD = Card(
@@ -38,6 +41,7 @@ def load(
     split: str = "test",
     distractors: int = 3,
     *,
+    groups: Sequence[str] = (),
     workers: int = 1,
 ) -> Task:
     """The world's task; draws what is not in the folder yet.
@@ -45,18 +49,31 @@ def load(
     Args:
         work: the folder under which scenes are kept, one folder a setting.
         size: topics. seed, split, distractors, workers: as `vretrver.world.generate`.
+        groups: patterns of `Topic.group`, such as `i->i/which` or `t->i/*`: only these are drawn and asked, `size` of
+            them. They are other questions than those of the whole world with the same seed. All when empty.
 
     Raises:
-        InvalidInput, MissingExtra: as `vretrver.world.generate`.
+        InvalidInput, MissingExtra: as `vretrver.world.generate`, or a pattern fits no group.
     """
-    from vretrver.world import MODALITIES, generate, topics
+    from vretrver.world import KINDS, MODALITIES, generate, topics
     from vretrver.world.scenes import VERSION
 
+    wanted = _groups(groups)
+    kinds = [kind for kind in KINDS if any((modality, kind) in wanted for modality in MODALITIES)]
+    modalities = [modality for modality in MODALITIES if any((modality, kind) in wanted for kind in KINDS)]
     name = f"world{VERSION}-{split}-seed{seed}-d{distractors}"
-    folder = generate(Path(work) / name, size, seed, split, distractors, workers=workers)
+    if (kinds, modalities) != ([*KINDS], [*MODALITIES]):
+        plain = {"t->i": "t2i", "i->i": "i2i", "(i,t)->i": "it2i", "i->t": "i2t"}
+        name += f"-{'.'.join(plain[one] for one in modalities)}-{'.'.join(kinds)}"
+    drawn = _drawn(size, wanted, kinds, modalities)
+    folder = generate(
+        Path(work) / name, drawn, seed, split, distractors, kinds=kinds, modalities=modalities, workers=workers
+    )
     asked: list[Topic] = []
     pool: list[Document] = []
-    for record in topics(folder)[:size]:
+    for record in topics(folder)[:drawn]:
+        if (record["modality"], record["kind"]) not in wanted:
+            continue
         documents = [_document(folder, record, at) for at in range(len(record["candidates"]))]
         pool += documents
         pictures = (ImageRef(path=str(folder / record["picture"])),) if record["picture"] else ()
@@ -69,11 +86,32 @@ def load(
                 f"{record['modality']}/{record['kind']}",
             )
         )
-    facts = {"size": size, "seed": seed, "distractors": distractors, "version": VERSION, "modalities": list(MODALITIES)}
+    facts = {"size": size, "seed": seed, "distractors": distractors, "version": VERSION, "modalities": modalities}
+    if groups:
+        facts["groups"] = [f"{modality}/{kind}" for modality, kind in wanted]
     measures = ("hit@1", "mrr@10")
     return Task(
         "world", split, tuple(asked), tuple(pool), measures, CARD, folder, facts=facts, window_pixels=WINDOW_PIXELS
     )
+
+
+def _groups(patterns: Sequence[str]) -> list[tuple[str, str]]:
+    """The groups that the patterns name, as (modality, kind); all where there is none."""
+    from vretrver.world import KINDS, MODALITIES
+
+    every = {f"{modality}/{kind}": (modality, kind) for modality in MODALITIES for kind in KINDS}
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in every):
+            raise InvalidInput(f"the world has no group {pattern!r}; it has {', '.join(every)}, and * stands for any")
+    return [pair for name, pair in every.items() if not patterns or any(fnmatchcase(name, one) for one in patterns)]
+
+
+def _drawn(size: int, wanted: Sequence[tuple[str, str]], kinds: Sequence[str], modalities: Sequence[str]) -> int:
+    """How many groups of the product of kinds and modalities, which take turns, hold `size` that are wanted."""
+    turns = [(modality, kind) in wanted for modality in modalities for kind in kinds]
+    rounds, rest = divmod(size, sum(turns))
+    more = next((at for at in range(len(turns) + 1) if sum(turns[:at]) == rest), 0)
+    return rounds * len(turns) + more
 
 
 def _document(folder: Path, record: dict[str, Any], at: int) -> Document:

@@ -17,7 +17,7 @@ class Source:
 
     Args:
         dataset, root, task, split, pool, instructions, size, seed, distractors: as `datasets.load_task`.
-        groups: patterns of topic groups, such as `t->i/*`; all when empty.
+        groups: patterns of topic groups, such as `t->i/*`; all when empty. The world draws `size` topics of them alone.
         limit: so many topics, evenly spread; None for all.
         allow_missing: leave out what lacks its picture; else that is an error.
     """
@@ -49,6 +49,7 @@ class Source:
         given = {name: getattr(self, name) for name in names}
         if self.dataset == "world":
             given["workers"] = workers
+            given["groups"] = self.groups
         task = load_task(self.dataset, self.root, work=cache / "datasets" / self.dataset, **given)
         topics = [one for one in task.topics if not self.groups or any(fnmatchcase(one.group, g) for g in self.groups)]
         if self.limit is not None and self.limit < len(topics):
