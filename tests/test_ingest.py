@@ -13,6 +13,7 @@ from PIL import Image
 from PIL.Image import Image as PILImage
 
 from conftest import MeanColour
+from unprivileged import bound_by_permissions, open_folder
 from vretrver.errors import IndexMismatch, InvalidInput, StorageError
 from vretrver.indexes import load_index
 from vretrver.indexes.manifest import Manifest
@@ -65,6 +66,35 @@ def test_running_again_opens_only_what_changed(photos: Path, embedder: MeanColou
     found = load_index(photos.parent / "p.vr")
     assert found.ids() == ["blue.png", "moved.png", "red.png"]
     assert found.snapshot.vectors[2, 1] == pytest.approx(found.snapshot.vectors[2, 0]), "red.png is yellow now"
+
+
+def test_nothing_is_lost_for_a_folder_or_a_caption_that_cannot_be_read(embedder: MeanColour) -> None:
+    with open_folder() as place:
+        photos = place / "photos"
+        for name in ("a.png", "sub/b.png", "sub/c.png", "d.png", "e.png"):
+            (photos / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (40, 30), "red").save(photos / name)
+        (photos / "a.txt").write_text("a red card")
+        assert counts(index(photos, embedder)) == (5, 0, 0, 0)
+        (photos / "d.png").unlink()
+        (photos / "sub").chmod(0)
+        (photos / "a.txt").chmod(0)
+        with bound_by_permissions(place):
+            report = index(photos, embedder)
+        found = load_index(place / "p.vr")
+        assert found.ids() == ["a.png", "e.png", "sub/b.png", "sub/c.png"], "the unseen stays; what is gone goes"
+        assert found.documents([0])[0].text == "a red card"
+        assert counts(report) == (0, 0, 1, 1) and report.unseen == ["a.png", "sub"]
+        assert dict(report.skipped)["sub"] == "cannot be listed (Permission denied); what is indexed of it stays"
+        assert "its caption cannot be read" in dict(report.skipped)["a.png"]
+        (photos / "sub").chmod(0o755)
+        (photos / "a.txt").chmod(0o644)
+        assert counts(index(photos, embedder)) == (0, 0, 4, 0)
+        photos.chmod(0)
+        refused = pytest.raises(InvalidInput, match=r"cannot list .* \(Permission denied\); nothing is changed")
+        with bound_by_permissions(place), refused:
+            index(photos, embedder)
+        photos.chmod(0o755)
 
 
 def test_words_read_stay_when_only_the_caption_changes(photos: Path, embedder: MeanColour, paint: Paint) -> None:
@@ -197,6 +227,7 @@ import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs the tests in the background ignores it
 sys.path.insert(0, {tests!r})
 from conftest import MeanColour
+from unprivileged import bound_by_permissions, open_folder
 from vretrver.ingest import build_index
 
 class Slow(MeanColour):

@@ -12,6 +12,7 @@ import pytest
 
 from vretrver.errors import InvalidInput, MissingPath, RecordError
 from vretrver.listing import MAX_CAPTION, Entry, Listing, read_source
+from vretrver.listing.folder import read_folder
 
 Paint = Callable[..., str]
 
@@ -69,6 +70,30 @@ def test_a_link_out_of_the_folder_is_not_followed(photos: Path, paint: Paint) ->
     assert "in.png" in ids(listing)
     assert listing.skipped == [("out.png", "a link out of the folder")]
     assert not any(name.startswith("elsewhere") for name in ids(listing))
+
+
+def deep(root: Path) -> Path:
+    """A folder whose path is longer than the system takes: nobody, root included, can list it by its name."""
+    below, here = root, os.open(root, os.O_RDONLY)
+    while len(str(below)) < os.pathconf(root, "PC_PATH_MAX"):
+        os.mkdir("d" * 200, dir_fd=here)
+        into = os.open("d" * 200, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        below, here = below / ("d" * 200), into
+    os.close(here)
+    return below
+
+
+def test_a_folder_that_cannot_be_listed_is_named_and_not_taken_for_empty(photos: Path) -> None:
+    below = deep(photos / "a").relative_to(photos).as_posix()
+    listing = read_source(photos)
+    assert sorted(ids(listing)) == ["a/c.JPG", "a/d.png", "b.png"]
+    assert listing.unseen == {below}
+    assert listing.skipped == [(below, "cannot be listed (File name too long); what is indexed of it stays")]
+    assert listing.may_hold(f"{below}/x.png") and listing.may_hold(below)
+    assert not listing.may_hold(f"{below}-2/x.png") and not listing.may_hold("a/gone.png")
+    with pytest.raises(InvalidInput, match=r"cannot list .* \(File name too long\)"):
+        read_folder(photos / below)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not allow such names")

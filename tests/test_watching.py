@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from PIL.Image import Image as PILImage
 
 from conftest import MeanColour
+from unprivileged import bound_by_permissions, open_folder
 from vretrver.cli import main
 from vretrver.errors import IndexMismatch, InvalidInput, MissingPath
 from vretrver.indexes.lance import LanceIndex
@@ -231,6 +233,27 @@ def test_a_folder_that_cannot_be_listed_is_not_empty(photos: Path, tmp_path: Pat
     assert not _pictures(tmp_path / "none")
     with pytest.raises(_Unlisted, match="cannot be listed"):
         _pictures(tmp_path / "nowhere")
+
+
+def test_a_folder_in_it_that_cannot_be_listed_keeps_what_it_had(embedder: MeanColour) -> None:
+    with open_folder() as place:
+        photos = place / "photos"
+        for name in ("a.png", "sub/b.png"):
+            (photos / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (40, 30), "red").save(photos / name)
+        build_index(photos, place / "p.vr", embedder, ocr=False)
+        (photos / "a.png").unlink()
+        Image.new("RGB", (40, 30), "blue").save(photos / "c.png")
+        (photos / "sub").chmod(0)
+        with bound_by_permissions(place):
+            watching = Watching(photos, place / "p.vr")
+            try:
+                report = watching.told("watching").report
+            finally:
+                watching.end()
+        assert report is not None and (report.added, report.deleted, report.unseen) == (1, 1, ["sub"])
+        (photos / "sub").chmod(0o755)
+        assert LanceIndex.open(place / "p.vr").ids() == ["c.png", "sub/b.png"]
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])

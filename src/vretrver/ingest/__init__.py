@@ -62,7 +62,7 @@ def build_index(
     reader = Reader(glance_first=True) if ocr is True else None if ocr is False else ocr
     found = read_source(source, listing, image_root, outside)
     index, model = _opened(Path(destination), embedder)
-    report = IngestReport(skipped=found.skipped, warnings=found.warnings)
+    report = IngestReport(skipped=found.skipped, unseen=sorted(found.unseen), warnings=found.warnings)
     with index.writing():
         relative = os.path.relpath(found.root, index.folder.resolve())
         place = index.add_source(Source(str(found.origin), str(found.root), relative))

@@ -14,6 +14,7 @@ class IngestReport:
         added, updated, unchanged, deleted: documents.
         read: pictures whose printed words were read.
         skipped: (path, reason) of what could not be indexed.
+        unseen: of these, folders and pictures that could not be looked at; what was indexed of them stays.
         warnings: what was indexed, but not as it came.
         seconds: the whole run; `embedding_seconds`: its first phase.
     """
@@ -24,6 +25,7 @@ class IngestReport:
     deleted: int = 0
     read: int = 0
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    unseen: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     seconds: float = 0.0
     embedding_seconds: float = 0.0

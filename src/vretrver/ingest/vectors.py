@@ -64,7 +64,8 @@ class Vectors:
     def update(self, listing: Listing, progress: Progress, batch: int) -> None:
         self._refuse_strangers(listing)
         listed = {entry.id for entry in listing.entries}
-        gone = sorted(name for name, old in self.known.items() if old.source == self.place and name not in listed)
+        absent = [name for name, old in self.known.items() if old.source == self.place and name not in listed]
+        gone = sorted(name for name in absent if not listing.may_hold(name))  # a folder's ids are its paths
         if gone:
             self.index.delete(gone)
             self.report.deleted = len(gone)

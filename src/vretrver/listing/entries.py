@@ -29,10 +29,20 @@ class Entry:
 
 @dataclass(slots=True)
 class Listing:
-    """What a source holds: its entries in order, and what was left out and why."""
+    """What a source holds: its entries in order, and what was left out and why.
+
+    `unseen` are paths from the root, of folders and of pictures, that could not be looked at: they may hold what they
+    held before, so nothing is deleted for being absent there.
+    """
 
     origin: Path
     root: Path
     entries: list[Entry] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    unseen: set[str] = field(default_factory=set)
+
+    def may_hold(self, path: str) -> bool:
+        """Whether a picture that is not among the entries may still be there."""
+        parts = path.split("/")
+        return any("/".join(parts[:depth]) in self.unseen for depth in range(1, len(parts) + 1))

@@ -1,4 +1,7 @@
-"""A folder of pictures and the captions beside them."""
+"""A folder of pictures and the captions beside them.
+
+What cannot be listed or read is not taken for empty: it is named, and `Listing.unseen` has it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from vretrver.errors import InvalidInput
 from vretrver.images import EXTENSIONS
 from vretrver.listing.entries import Entry, Listing
 from vretrver.listing.records import split
@@ -15,8 +19,13 @@ MAX_SIDECAR = 1 << 20
 
 
 def read_folder(root: Path) -> Listing:
+    """The pictures of a folder and of the folders in it.
+
+    Raises:
+        InvalidInput: the folder itself cannot be listed.
+    """
     listing = Listing(root, root)
-    for folder, folders, files in os.walk(root):
+    for folder, folders, files in os.walk(root, onerror=lambda fault: _unlisted(fault, listing)):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and not name.endswith(".vr"))
         for name in sorted(files):
             if name.startswith(".") or Path(name).suffix.lower() not in EXTENSIONS:
@@ -27,9 +36,27 @@ def read_folder(root: Path) -> Listing:
             if reason:
                 listing.skipped.append((printable(path), reason))
                 continue
-            text, metadata = _sidecar(file, listing)
+            try:
+                text, metadata = _sidecar(file, listing)
+            except OSError as fault:
+                _unseen(path, f"its caption cannot be read ({fault.strerror})", listing)
+                continue
             listing.entries.append(Entry(path, text, path, file, metadata))
     return listing
+
+
+def _unlisted(fault: OSError, listing: Listing) -> None:
+    """Told by `os.walk` of a folder that it passes over."""
+    place = Path(fault.filename)
+    if place == listing.root:
+        raise InvalidInput(f"cannot list {place} ({fault.strerror}); nothing is changed") from fault
+    if not isinstance(fault, FileNotFoundError | NotADirectoryError):  # these say that the folder has gone
+        _unseen(place.relative_to(listing.root).as_posix(), f"cannot be listed ({fault.strerror})", listing)
+
+
+def _unseen(path: str, reason: str, listing: Listing) -> None:
+    listing.unseen.add(path)
+    listing.skipped.append((printable(path), f"{reason}; what is indexed of it stays"))
 
 
 def _sidecar(file: Path, listing: Listing) -> tuple[str | None, dict[str, Any]]:

@@ -2,8 +2,8 @@
 
 The system tells of changes (`watchfiles`); where it cannot, as on network drives, the folder is polled. A burst is let
 settle, then `vretrver.ingest.build_index` brings the index up to date; printed words are read when nothing else waits.
-Nothing is deleted on the word of a folder that is gone, empty or cannot be listed. What is indexed, and how, is
-`vretrver.ingest`'s.
+Nothing is deleted on the word of a folder that is gone, empty or cannot be listed; of a folder in it, what is indexed
+stays. What is indexed, and how, is `vretrver.ingest`'s.
 """
 
 from __future__ import annotations
@@ -156,10 +156,11 @@ class _Keeper:
         try:
             if not _pictures(self.root):
                 return self._trouble("kept", f"no pictures in {self.root}; nothing is deleted, waiting for some")
-            self._take_in()
+            again = AGAIN if self._take_in().unseen else math.inf  # nothing tells when it can be listed again
             self._said = ""
             if self._reader is not None:
                 self._read(self._reader)
+            return again
         except StorageError as fault:
             if _busy(fault):
                 self._trouble("waiting", f"another process is writing to {self.destination}; waiting until it is done")
@@ -175,9 +176,8 @@ class _Keeper:
         except _Unlisted as fault:
             self._trouble("kept", f"{fault}; nothing is deleted, trying again every {AGAIN:.0f} s")
             return AGAIN
-        return math.inf
 
-    def _take_in(self) -> None:
+    def _take_in(self) -> IngestReport:
         report = build_index(
             self.root, self.destination, self._model(), ocr=False, listing=self._listing, progress=False
         )
@@ -191,6 +191,7 @@ class _Keeper:
         elif _counts(report) or named or report.warnings:
             self._say("changed", f"{_counts(report) or 'nothing changed'} in {report.seconds:.1f} s", report)
         self._started, self._took = True, bool(_counts(report) or named)
+        return report
 
     def _read(self, reader: Reads) -> None:
         """Read printed words until all are read or something changes; a whole batch at least, so that it ends."""
@@ -242,25 +243,25 @@ class _Changed(Exception):
 
 
 class _Unlisted(Exception):
-    """A folder is there, but what is in it cannot be told."""
+    """The folder is there, but what is in it cannot be told."""
 
 
 def _pictures(root: Path) -> bool:
     """Whether there is a picture at all.
 
     Raises:
-        _Unlisted: a folder in it cannot be listed, other than for permissions: a drive that fails, not a deletion.
+        _Unlisted: the folder itself cannot be listed; folders in it are `build_index`'s.
     """
-    faults: list[OSError] = []
-    found = False
-    for _place, folders, files in os.walk(root, onerror=faults.append):
+
+    def refuse(fault: OSError) -> None:
+        if Path(fault.filename) == root:
+            raise _Unlisted(f"{root} cannot be listed ({fault.strerror})") from fault
+
+    for _place, folders, files in os.walk(root, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".") and not name.endswith(".vr")]
-        found = found or any(Path(name).suffix.lower() in EXTENSIONS and not name.startswith(".") for name in files)
-    for fault in faults:
-        inside = fault.filename is not None and Path(fault.filename) != root
-        if not (inside and isinstance(fault, PermissionError | FileNotFoundError)):
-            raise _Unlisted(f"{fault.filename} cannot be listed ({fault.strerror})")
-    return found
+        if any(Path(name).suffix.lower() in EXTENSIONS and not name.startswith(".") for name in files):
+            return True
+    return False
 
 
 def _stamp(path: str | os.PathLike[str] | None) -> tuple[int, int] | None:
