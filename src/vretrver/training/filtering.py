@@ -82,6 +82,20 @@ def counts(faults: Iterable[tuple[str, ...]]) -> dict[str, int]:
     return {name: found[name] for name in ("kept", *REASONS) if found[name]}
 
 
+def sightings(trace: Trace, question: Question) -> list[frozenset[int]]:
+    """For each turn, whose deciding detail its look was the first to show: candidates' numbers from 1, 0 for the query.
+
+    Shown means what `truths.shows` means: nearly all of the detail, large enough; the opening may have done so already.
+    """
+    sight, found = _Sight(trace, question), []
+    for turn in trace.turns:
+        before = frozenset(sight.seen)
+        if turn.observation is not None:
+            list(sight.shown(part for part in turn.observation.parts if isinstance(part, ImagePart)))
+        found.append(frozenset(sight.seen) - before)
+    return found
+
+
 def _form(trace: Trace) -> Iterator[str]:
     if trace.stop is not StopReason.ANSWERED:
         yield "no answer"

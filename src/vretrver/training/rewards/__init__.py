@@ -23,11 +23,13 @@ from collections.abc import Mapping
 from vretrver.errors import InvalidInput
 from vretrver.training.config import from_mapping
 from vretrver.training.rewards.judged import Judged, Reward, Score
+from vretrver.training.rewards.ours import Ours
 from vretrver.training.rewards.paper import Paper
+from vretrver.training.rewards.released import Released
 
 __all__ = ["TERMS", "Judged", "Reward", "Score", "load_reward"]
 
-TERMS: Mapping[str, tuple[str, ...]] = {one.name: one.terms for one in (Paper,)}
+TERMS: Mapping[str, tuple[str, ...]] = {one.name: one.terms for one in (Paper, Released, Ours)}
 """The names of each reward's terms, by the reward's name."""
 
 
@@ -41,7 +43,7 @@ def load_reward(name: str, **weights: float) -> Reward:
     Raises:
         InvalidInput: no such reward or weight; the message names the nearest. Or a weight is out of range.
     """
-    kinds: dict[str, type[Reward]] = {one.name: one for one in (Paper,)}
+    kinds: dict[str, type[Reward]] = {one.name: one for one in (Paper, Released, Ours)}
     if name not in kinds:
         raise InvalidInput(f"unknown reward {name!r}; choose from {', '.join(kinds)}, or pass an object of your own")
     return from_mapping(kinds[name], weights, f"weights of the reward {name!r}")

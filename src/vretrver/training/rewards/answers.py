@@ -52,3 +52,9 @@ def in_form(trace: Trace) -> bool:
         return False
     last = len(trace.turns) - 1
     return all(well_formed(turn.text, "answer" if at == last else "tool_call") for at, turn in enumerate(trace.turns))
+
+
+def is_permutation(trace: Trace) -> bool:
+    """Whether the answer names every candidate of the window once and nothing else: nothing had to be mended."""
+    answer = answer_of(trace)
+    return answer is not None and not protocol.complete(answer, len(trace.candidates))[1]
