@@ -1,8 +1,8 @@
 """`ours`: nothing is earned but by a whole ranking in form, a look pays where it bore on a right answer, looks cost.
 
     R = 0.2 format + 0.8 rank + tool + curiosity - cost - redundancy - length
-    format      1 for a trajectory that counts: every turn in form, the answer a permutation of the window, its thought
-                not the prompt's own words; else 0
+    format      1 for a trajectory that counts: every turn in form, no answer or call inside a thought, the answer a
+                permutation of the window, its thought not the prompt's own words; else 0
     rank        exp(-(k - 1)^2 / (2 sigma^2)), sigma 1, of a trajectory that counts; else 0
     tool        + 0.2 when k = 1 and a look bore on it
     curiosity   0.2 max(0, 0.6 - share of the group that looked), under the same condition
@@ -37,6 +37,7 @@ from vretrver.training.rewards.judged import Judged, Score
 from vretrver.training.rewards.looks import Look, looks_of
 
 _THOUGHT = re.compile(r"<think>(.*?)</think>", re.DOTALL)
+_TAG = re.compile("</?(?:answer|tool_call)>")  # an answer in a thought hedges the one outside
 _RUN = 4
 
 
@@ -105,8 +106,9 @@ class Ours:
         return Score.of(terms | self._prices(one.trace, looks))
 
     def counts(self, trace: Trace) -> bool:
-        """Whether a trajectory can earn anything: in form, a permutation, and its thought is no copy of the prompt."""
-        return in_form(trace) and is_permutation(trace) and echoed(trace) < self.echo
+        """Whether a trajectory can earn anything: in form, a permutation, thoughts without tags that are no copies."""
+        plain = not any(_TAG.search(thought) for turn in trace.turns for thought in _THOUGHT.findall(turn.text))
+        return plain and in_form(trace) and is_permutation(trace) and echoed(trace) < self.echo
 
     def _prices(self, trace: Trace, looks: Sequence[Look]) -> dict[str, float]:
         characters = sum(len(turn.text) for turn in trace.turns)
