@@ -394,12 +394,10 @@ def test_a_draw_follows_the_softmax() -> None:
     """Three tokens with odds 6 : 3 : 1, and one that may not be drawn."""
     import torch
 
-    from vretrver.policies.local.generation import _Draw, _Sampler
-    from vretrver.policies.local.prompts import Prompt
+    from vretrver.policies.local.generation import _Draw
 
-    rows = [_Sampler(seed, Prompt("x", ())) for seed in range(4000)]
     logits = 2 * torch.tensor([6.0, 3.0, 1.0, 0.0]).log()
-    drawn = _Draw(rows, temperature=2.0)(None, logits.repeat(4000, 1)).argmax(dim=1)
+    drawn = _Draw(range(4000), temperature=2.0)(None, logits.repeat(4000, 1)).argmax(dim=1)
     shares = torch.bincount(drawn, minlength=4) / 4000
     assert shares.tolist() == pytest.approx([0.6, 0.3, 0.1, 0.0], abs=0.03)
 

@@ -76,5 +76,6 @@ def _command(name: str) -> Callable[[Namespace], int]:
         "synthesize": training.synthesize,
         "sft": training_stages.sft,
         "rsft": training_stages.rsft,
+        "eapo": training_stages.eapo,
     }
     return commands[name]

@@ -1,4 +1,4 @@
-"""The commands of a person who trains: `train synthesize` here; `train sft` and `train rsft` are `training_stages`."""
+"""The commands of a person who trains: `train synthesize` here; `sft`, `rsft` and `eapo` are `training_stages`."""
 
 from __future__ import annotations
 

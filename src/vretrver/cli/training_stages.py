@@ -1,4 +1,4 @@
-"""The stages that train a model: `train sft` and `train rsft`, their options and what they print."""
+"""The stages that train a model: `train sft`, `rsft` and `eapo`, their options and what they print."""
 
 from __future__ import annotations
 
@@ -26,6 +26,12 @@ def add(stages: Commands) -> None:
     parser = command(stages, "rsft", "Stage II: rejection sampling, then fine-tuning.", more + _PROCESSES)
     parser.add_argument("--from", dest="parent", required=True, metavar="CKPT", help="a folder made by train sft")
     _options(parser)
+    more = "Learns from rewards on rollouts of its own (GRPO); docs/eapo.md lists the keys of CONFIG.\n\n"
+    parser = command(stages, "eapo", "Stage III: policy optimisation on the agent's own episodes.", more + _PROCESSES)
+    parser.add_argument(
+        "--from", dest="parent", required=True, metavar="CKPT", help="a folder made by train rsft or train sft"
+    )
+    _options(parser, "docs/eapo.md")
 
 
 def sft(options: Namespace) -> int:
@@ -47,8 +53,17 @@ def rsft(options: Namespace) -> int:
     return _show(run(config, Path(options.parent), Path(options.output)), options)
 
 
-def _options(parser: Commands) -> None:
-    parser.add_argument("config", metavar="CONFIG", help="a TOML file; docs/training.md lists its keys")
+def eapo(options: Namespace) -> int:
+    from vretrver.training.config import read_config
+    from vretrver.training.eapo import EapoConfig
+    from vretrver.training.eapo import eapo as run
+
+    config = read_config(options.config, EapoConfig, options.set)
+    return _show(run(config, Path(options.parent), Path(options.output)), options)
+
+
+def _options(parser: Commands, keys: str = "docs/training.md") -> None:
+    parser.add_argument("config", metavar="CONFIG", help=f"a TOML file; {keys} lists its keys")
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="the trained model's folder")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting, such as --set epochs=1"
@@ -66,10 +81,13 @@ def _show(record: Checkpoint, options: Namespace) -> int:
         print_json(asdict(record))
         return 0
     facts = record.facts
-    left = sum(facts.get("left_out", {}).values())
+    gone = facts.get("left_out", 0)
+    left = gone if isinstance(gone, int) else sum(gone.values())
+    made = f"{facts['rollouts']} rollouts" if "rollouts" in facts else f"{facts.get('rows')} rows"
+    asked = "queries" if "rollouts" in facts else "examples"
     print(
-        f"{options.output}: {facts.get('rows')} rows, {facts.get('steps')} steps"
-        + (f", {left} examples left out" if left else "")
+        f"{options.output}: {made}, {facts.get('steps')} steps"
+        + (f", {left} {asked} left out" if left else "")
         + f"; use it with --policy local:{options.output}"
     )
     return 0

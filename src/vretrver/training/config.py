@@ -129,7 +129,7 @@ def claim_folder(folder: str | os.PathLike[str], settings: Any, *, ignoring: Seq
     """Make a folder the place of these settings (`write_resolved`), or see that it is already.
 
     Args:
-        ignoring: settings that may differ, as they change nothing in the files.
+        ignoring: settings that may differ, as they change nothing in the files; `table.key` in a table.
         more: what else is written, and must be the same too.
 
     Raises:
@@ -142,7 +142,10 @@ def claim_folder(folder: str | os.PathLike[str], settings: Any, *, ignoring: Seq
     held = read_resolved(place)
     ours = json.loads(json.dumps({**to_mapping(settings), **more}))
     theirs = {**held["settings"], **{name: held.get(name) for name in more}}
-    apart = [name for name in ours if name not in ignoring and theirs.get(name) != ours[name]]
+    for path in ignoring:
+        _drop(ours, path)
+        _drop(theirs, path)
+    apart = [name for name in ours if theirs.get(name) != ours[name]]
     if apart:
         said = "; ".join(f"{name} was {json.dumps(theirs.get(name), ensure_ascii=False)[:80]}" for name in apart[:3])
         raise InvalidInput(f"{place} was made with other settings: {said}; take the same settings or another folder")
@@ -160,6 +163,15 @@ def read_resolved(folder: str | os.PathLike[str]) -> dict[str, Any]:
     if not isinstance(content, dict) or not isinstance(content.get("settings"), dict):
         raise RecordError(f"{Path(folder) / CONFIG} holds no settings")
     return content
+
+
+def _drop(values: dict[str, Any], path: str) -> None:
+    *tables, name = path.split(".")
+    inner: Any = values
+    for table in tables:
+        inner = inner.get(table) if isinstance(inner, dict) else None
+    if isinstance(inner, dict):
+        inner.pop(name, None)
 
 
 def _set(values: dict[str, Any], override: str) -> None:

@@ -20,7 +20,12 @@ CURVES = "curves.png"
 PANELS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("loss", ("loss", "validation_loss")),
     ("token accuracy", ("token_accuracy", "validation_token_accuracy")),
-    ("sampled", ("hit@1", "format_valid", "tool_rate")),
+    ("reward", ("reward", "reward_std")),
+    ("sampled", ("hit@1", "format_valid", "tool_rate", "validation_hit@1")),
+    ("per episode", ("calls", "redundant_calls")),
+    ("tokens per episode", ("length",)),
+    ("entropy", ("entropy",)),
+    ("share of groups and tokens", ("zero_variance", "clip_share")),
     ("learning rate", ("learning_rate",)),
 )
 

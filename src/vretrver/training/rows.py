@@ -101,7 +101,7 @@ class RowMaker:
         self.writer = writer
         self.end = _end_of_turn(writer, name)
         self.picture = int(writer.tokenizer.convert_tokens_to_ids(writer.processor.image_token))
-        self._unit = picture_unit(writer.processor.image_processor)
+        self.unit = picture_unit(writer.processor.image_processor)
         self._counted: dict[tuple[int, int], int] = {}
 
     def rows(self, example: Example) -> list[Row]:
@@ -122,6 +122,23 @@ class RowMaker:
                 found.append((at, whole, [(len(head), len(whole))]))
         return [self._row(messages[: at + 1], len(ids), spans) for at, ids, spans in reversed(found)]
 
+    def read(self, text: str, views: Sequence[View]) -> list[int]:
+        """The tokens of a part of a prompt, pictures at full length.
+
+        Raises:
+            InvalidInput: the text has another number of pictures.
+        """
+        bos = self.writer.tokenizer.bos_token
+        plain = {"add_special_tokens": False} if bos and text.startswith(bos) else {}
+        ids: list[int] = []
+        waiting = iter(views)
+        for number in self.writer.tokenizer(text, **plain).input_ids:
+            view = next(waiting, None) if number == self.picture else None
+            ids += [int(number)] * (1 if view is None else self.tokens_of(view))
+        if ids.count(self.picture) != sum(self.tokens_of(view) for view in views):
+            raise InvalidInput(f"a text that came with {len(views)} pictures has places for more or fewer")
+        return ids
+
     def said(self, message: Message) -> list[int]:
         """The tokens that the model is to write for an assistant's message, the end of its turn included."""
         text = "".join(part.text for part in message.parts if isinstance(part, TextPart))
@@ -141,8 +158,8 @@ class RowMaker:
 
     def tokens_of(self, view: View) -> int:
         """How many tokens a picture of a prompt takes: by its area where the model takes any size, else by trial."""
-        if self._unit:
-            return view.width * view.height // self._unit**2
+        if self.unit:
+            return view.width * view.height // self.unit**2
         size = (view.width, view.height)
         if size not in self._counted:
             blank = np.zeros((view.height, view.width, 3), np.uint8)

@@ -12,7 +12,6 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ from vretrver.training.rollouts import read_rollouts, sample
 from vretrver.training.sft import FREE, PLACE, SftConfig, train
 from vretrver.training.sources import Source
 from vretrver.training.tasks import asked, load_source
-from vretrver.training.trainer import quiet_libraries, require_libraries
+from vretrver.training.trainer import processes, quiet_libraries, require_libraries
 from vretrver.training.trajectories import Recipe
 from vretrver.training.truths import World
 from vretrver.windows import load_planner
@@ -134,7 +133,7 @@ def rsft(
 
 def _sampled(config: RsftConfig, parent: Path, folder: Path, *, progress: bool) -> list[Example]:
     """The examples that rollouts of the parent came to; its memory is given back."""
-    state, cache = _processes(), cache_folder(config.cache)
+    state, cache = processes(), cache_folder(config.cache)
     say = progress and state.is_main_process
     agents = _Agents(parent, config, str(state.device))
     examples: list[Example] = []
@@ -220,15 +219,6 @@ class _Agent:
             temperature=sampling.temperature,
             seed=sampling.seed + number,
         )
-
-
-def _processes() -> Any:
-    """Who else was started by `accelerate launch`, and the device of this one."""
-    import torch
-    from accelerate import PartialState
-
-    # Processes wait for the slowest one's rollouts, which take longer than a step of training may.
-    return PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(hours=12))
 
 
 def _claim(place: Path, source: Source, config: RsftConfig, digest: str) -> None:

@@ -11,6 +11,7 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +91,15 @@ def arguments_of(config: SftConfig, steps: Path) -> Any:
     )
 
 
+def processes() -> Any:
+    """Who else was started by `accelerate launch`, and the device of this one: accelerate's `PartialState`."""
+    import torch
+    from accelerate import PartialState
+
+    # Processes wait for the slowest one's rollouts, which take longer than a step of training may.
+    return PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(hours=12))
+
+
 def whole_here() -> bool:
     """Whether each process holds the whole model: neither FSDP nor ZeRO-3 cuts it."""
     return not (_on("ACCELERATE_USE_FSDP") or _on("ACCELERATE_USE_DEEPSPEED"))
@@ -154,12 +164,13 @@ def make_trainer(
     # the same, however few tokens are trained in it. TRL computes the loss itself and takes the count.
     trainer.model_accepts_loss_kwargs = True
     trainer.remove_callback(PrinterCallback)
-    for callback in (_marker(), *callbacks):
+    for callback in (marker(), *callbacks):
         trainer.add_callback(callback)
     return trainer
 
 
-def _marker() -> Any:
+def marker() -> Any:
+    """A `transformers.TrainerCallback` that marks each checkpoint once all of it is written; add it last."""
     import torch
     from transformers import TrainerCallback
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from vretrver.errors import PolicyError
@@ -13,6 +14,23 @@ from vretrver.usage import Tokens
 
 STOP = "</tool_call>"
 TAIL = 16  # tokens looked back for the stop text: more than its characters, however it is cut into tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a model wrote in one turn.
+
+    Args:
+        ids: the tokens as they were drawn, the one that ended the turn too where one did; nothing after.
+        text: what they say, cut after its own `</tool_call>`.
+        exact: whether `ids` say `text` and no more; a token may reach beyond the end of a call.
+        ended: whether the last of `ids` ended the turn.
+    """
+
+    ids: tuple[int, ...]
+    text: str
+    exact: bool = True
+    ended: bool = False
 
 
 class Generator:
@@ -43,25 +61,34 @@ class Generator:
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Completion]:
         """One completion per prompt, in order; errors as `LocalPolicy.complete`, and what torch raises."""
+        inputs = self._writer.inputs(prompts)
+        written = self.write(inputs, [_seed(self._seed, prompt) for prompt in prompts])
+        lengths = inputs["attention_mask"].sum(dim=1).tolist()
+        pictures = self._writer.picture_tokens(inputs["input_ids"])
+        return [
+            Completion(one.text, tokens=Tokens(length, len(one.ids), cached=0, image=shown))
+            for one, length, shown in zip(written, lengths, pictures, strict=True)
+        ]
+
+    def write(self, inputs: Any, seeds: Sequence[int]) -> list[Written]:
+        """One turn for each row of tensors that are padded on the left; errors as `generate`.
+
+        Args:
+            inputs: a `BatchFeature` of the model's inputs.
+            seeds: of each row's draws; not used when greedy.
+        """
         import torch
 
-        inputs = self._writer.inputs(prompts)
         read = inputs["input_ids"].shape[1]
         room = self._room(read)
-        rows = [_Sampler(self._seed, prompt) for prompt in prompts]
         with torch.inference_mode():
             out = self._model.generate(
                 **inputs.to(self._model.device, dtype=self._model.dtype),
                 max_new_tokens=room,
                 stopping_criteria=_criteria(_CallIsClosed(self._tokenizer, read)),
-                logits_processor=_processors(_Draw(rows, self._temperature) if self._temperature else None),
+                logits_processor=_processors(_Draw(seeds, self._temperature) if self._temperature else None),
             )
-        lengths = inputs["attention_mask"].sum(dim=1).tolist()
-        pictures = self._writer.picture_tokens(inputs["input_ids"])
-        return [
-            self._completion(row[read:].tolist(), length, shown)
-            for row, length, shown in zip(out.cpu(), lengths, pictures, strict=True)
-        ]
+        return [self.written(row[read:].tolist()) for row in out.cpu()]
 
     def free(self) -> None:
         """Give memory back after a batch that did not fit."""
@@ -70,12 +97,13 @@ class Generator:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _completion(self, ids: list[int], read: int, shown: int | None) -> Completion:
+    def written(self, ids: Sequence[int]) -> Written:
+        """What tokens say, up to the end of the turn or of its call; what follows is padding."""
         at = next((at for at, number in enumerate(ids) if number in self._ends), len(ids))
         text = self._tokenizer.decode(ids[:at], skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        said, closed, _after = text.partition(STOP)
-        ended = at < len(ids) and not closed  # what follows a closed call is padding
-        return Completion(said + closed, tokens=Tokens(read, at + ended, cached=0, image=shown))
+        said, closed, after = text.partition(STOP)
+        ended = at < len(ids) and not closed
+        return Written(tuple(ids[: at + ended]), said + closed, not after, ended)
 
     def _room(self, read: int) -> int:
         if self._limit is None:
@@ -110,13 +138,11 @@ class _CallIsClosed:
         return torch.tensor(closed, device=input_ids.device, dtype=torch.bool)
 
 
-class _Sampler:
-    """One conversation's own stream of chance."""
-
-    def __init__(self, seed: int, prompt: Prompt) -> None:
-        views = [(view.image.label, view.width, view.height, view.box) for view in prompt.views]
-        digest = hashlib.sha256(f"{seed}\n{prompt.text}\n{views}".encode("utf-8", "replace")).digest()
-        self.seed = int.from_bytes(digest[:7], "big")
+def _seed(seed: int, prompt: Prompt) -> int:
+    """Of one conversation's own stream of chance."""
+    views = [(view.image.label, view.width, view.height, view.box) for view in prompt.views]
+    digest = hashlib.sha256(f"{seed}\n{prompt.text}\n{views}".encode("utf-8", "replace")).digest()
+    return int.from_bytes(digest[:7], "big")
 
 
 class _Draw:
@@ -125,15 +151,15 @@ class _Draw:
     So each row has its own noise while the search stays greedy (Maddison et al. 2014, A* sampling, section 2).
     """
 
-    def __init__(self, rows: Sequence[_Sampler], temperature: float) -> None:
-        self._rows, self._temperature = rows, temperature
+    def __init__(self, seeds: Sequence[int], temperature: float) -> None:
+        self._seeds, self._temperature = seeds, temperature
         self._streams: list[Any] = []
 
     def __call__(self, _input_ids: Any, scores: Any) -> Any:
         import torch
 
         if not self._streams:
-            self._streams = [torch.Generator(scores.device).manual_seed(row.seed) for row in self._rows]
+            self._streams = [torch.Generator(scores.device).manual_seed(seed) for seed in self._seeds]
         noisy = scores.float() / self._temperature
         for at, stream in enumerate(self._streams):
             noisy[at] -= torch.empty_like(noisy[at]).exponential_(generator=stream).log_()
