@@ -11,6 +11,9 @@ from vretrver.errors import MissingPath
 if TYPE_CHECKING:
     from argparse import Namespace
 
+ABLATION = "ablation"
+"""`report ablation DIR` is the page of an ablation; a run folder of that name is ./ablation."""
+
 
 def evaluate(options: Namespace) -> int:
     from vretrver.datasets import load_task, only_topics
@@ -82,10 +85,14 @@ def merge(options: Namespace) -> int:
 
 
 def report(options: Namespace) -> int:
-    from vretrver.report import write_report
+    from vretrver.report import write_ablation, write_report
 
-    runs = [Path(run) for run in options.runs]
-    print(write_report(runs, options.output, traces=options.traces, pictures=not options.no_pictures))
+    if options.runs[0] == ABLATION and len(options.runs) == 2:
+        cases = 6 if options.traces is None else options.traces
+        print(write_ablation(options.runs[1], options.output, cases=cases, pictures=not options.no_pictures))
+        return 0
+    runs, traces = [Path(run) for run in options.runs], 50 if options.traces is None else options.traces
+    print(write_report(runs, options.output, traces=traces, pictures=not options.no_pictures))
     return 0
 
 

@@ -116,10 +116,17 @@ def _add_report(commands: Commands) -> None:
         commands,
         "report",
         "One page about runs: tables beside the paper's, wins and losses with pictures, traces one click away.",
+        "`vretrver report ablation DIR -o HTML` is the page of an ablation: what each stage of training is worth. DIR\n"
+        "holds ablation.toml and runs/COLUMN/ROW, as runs/nano.sh makes them; docs/ablation.md says more.",
     )
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="folders made by eval")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="folders made by eval; or: ablation DIR")
     parser.add_argument("-o", "--output", required=True, metavar="HTML")
-    parser.add_argument("--traces", type=int, default=50, metavar="N", help="traces to show per run (default 50)")
+    parser.add_argument(
+        "--traces",
+        type=int,
+        metavar="N",
+        help="traces to show per run (default 50); of an ablation, per pair of rows (default 6)",
+    )
     parser.add_argument(
         "--no-pictures", action="store_true", help="open no picture: for runs that came from somebody else"
     )

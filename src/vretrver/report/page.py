@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.resources import files
 from os import PathLike
 from pathlib import Path
 from urllib.parse import quote
@@ -20,11 +19,11 @@ from vretrver.report.figures import calibration, looking, stability
 from vretrver.report.markup import Child, Html, h, joined
 from vretrver.report.robustness import curves, robustness
 from vretrver.report.run_folder import RunFolder, mapping, read_run
+from vretrver.report.shell import whole_page
 from vretrver.report.tables import all_runs, beside_the_paper, cost, data, errors, groups, side_by_side
 from vretrver.report.thumbnails import Thumbnails
 from vretrver.report.trace_page import read_chosen, write_trace_page
 from vretrver.report.words import opening
-from vretrver.viewer.page import content_policy, stylesheet
 from vretrver.viewer.trace_file import replace_file
 
 MAX_RUNS = 200
@@ -119,29 +118,15 @@ def _shown_cases(run: RunFolder, file: str, out: Path, most: int, thumbnails: Th
 def _page(
     runs: Sequence[RunFolder], names: Mapping[RunFolder, str], shown: Sequence[Html], thumbnails: Thumbnails
 ) -> str:
-    style = stylesheet() + files("vretrver.report").joinpath("report.css").read_text(encoding="utf-8")
-    parts = [(title, anchor, body) for title, anchor, body in _sections(runs, names, shown) if body]
     title = f"Retrieval report: {names[runs[0]]}" if len(runs) == 1 else f"Retrieval report: {len(runs)} runs"
-    head = [
-        h("meta", {"charset": "utf-8"}),
-        h("meta", {"http-equiv": "Content-Security-Policy", "content": content_policy(style)}),
-        h("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}),
-        h("meta", {"name": "color-scheme", "content": "light dark"}),
-        h("meta", {"name": "referrer", "content": "no-referrer"}),
-        h("title", {}, title),
-        h("style", {}, Html(style)),
-    ]
-    bar = h("header", {"class": "bar"}, h("span", {"class": "wordmark", "translate": "no"}, "vretrver"), _file(title))
-    sections = [h("section", {"id": anchor}, h("h2", {}, title), body) for title, anchor, body in parts]
-    main = h("main", {"id": "main", "class": "report"}, h("h1", {}, "Did looking help?"), _opening(runs, names),
-        _contents(parts), _how_to_read(), sections)  # fmt: skip
-    skip = h("a", {"class": "skip", "href": "#main"}, "Skip to the report")
-    body = h("body", {}, skip, bar, main, thumbnails.definitions())
-    return "<!doctype html>\n" + h("html", {"lang": "en"}, h("head", {}, head), body) + "\n"
-
-
-def _file(title: str) -> Html:
-    return h("span", {"class": "file"}, title)
+    return whole_page(
+        title,
+        "Did looking help?",
+        _opening(runs, names),
+        _sections(runs, names, shown),
+        words=_READ,
+        thumbnails=thumbnails,
+    )
 
 
 def _opening(runs: Sequence[RunFolder], names: Mapping[RunFolder, str]) -> Html:
@@ -153,19 +138,6 @@ def _opening_line(run: RunFolder, name: str) -> Html:
     way = "rose" if ends[0] > 0 else "fell" if ends[1] < 0 else "open"
     label = h("p", {"class": "label"}, f"{name} · {run.metrics.get('title') or run.task}")
     return h("li", {"class": way}, label, h("p", {}, opening(run)))
-
-
-def _contents(parts: Sequence[tuple[str, str, Child]]) -> Html:
-    return h(
-        "nav",
-        {"class": "contents", "aria-label": "Contents"},
-        [h("a", {"class": "button", "href": f"#{anchor}"}, title) for title, anchor, _body in parts],
-    )
-
-
-def _how_to_read() -> Html:
-    words = [h("div", {}, h("dt", {}, word), h("dd", {}, meaning)) for word, meaning in _READ]
-    return h("details", {"class": "how"}, h("summary", {}, "How to read this"), h("dl", {}, words))
 
 
 def _sections(
