@@ -61,7 +61,7 @@ def test_an_outcome_survives_its_record_and_json(one: Outcome) -> None:
 @given(outcomes(), st.data())
 def test_a_record_that_lacks_a_field_is_refused(one: Outcome, data: st.DataObject) -> None:
     record = one.to_record()
-    del record[data.draw(st.sampled_from([field.name for field in fields(Outcome)]))]
+    del record[data.draw(st.sampled_from(list(record)))]
     with pytest.raises(RecordError, match=r"does not parse: it has no '.*'; another version of vretrver wrote it"):
         Outcome.from_record(record)
 

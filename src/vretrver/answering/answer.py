@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from vretrver.trace import Ranking
 from vretrver.types import Box
 from vretrver.usage import Usage
+
+_MARK = re.compile(r"\[\d{1,4}\]")
+_BEFORE_SIGN = re.compile(r" ([.,;:!?])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,11 @@ class Answer:
     no_answer: bool = False
     repairs: tuple[str, ...] = ()
     error: str | None = None
+
+    @property
+    def words(self) -> str:
+        """The text without its marks of citations."""
+        return _BEFORE_SIGN.sub(r"\1", " ".join(_MARK.sub(" ", self.text).split()))
 
     @property
     def uncited(self) -> bool:

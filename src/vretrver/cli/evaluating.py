@@ -42,6 +42,8 @@ def evaluate(options: Namespace) -> int:
         shard=options.shard,
         seed=0 if options.seed is None or options.dataset == "world" else options.seed,
         batch=options.batch,
+        sources=options.sources,
+        source_tokens=options.source_tokens,
     )
     given = {name: getattr(options, name) for name in ("pool", "instructions", "size", "distractors")}
     if options.dataset == "world":
@@ -58,6 +60,7 @@ def evaluate(options: Namespace) -> int:
         settings,
         embedder=options.embedder,
         policy=options.policy,
+        answers=options.answers,
         cache=options.cache,
         allow_missing=options.allow_missing,
     )
@@ -122,10 +125,30 @@ def _show(metrics: dict[str, Any], options: Namespace) -> int:
     print(overview([read_run(options.output)]))
     if metrics["judged"]:
         _print_measures(metrics)
+    if "answers" in metrics:
+        _print_answers(metrics["answers"])
     for topic, why in metrics["errors"][:3]:
         print(f"not asked: {printable(topic)}: {printable(why)}")
     print(f"\nEverything is in {options.output}; as a page: vretrver report {options.output} -o report.html")
     return 0
+
+
+def _print_answers(answers: dict[str, Any]) -> None:
+    print(f"\n{answers['n']:,} questions, answered {_share(answers['answered'])}, citing {_share(answers['cited'])}")
+    for name, meaning in (
+        ("accuracy", ""),
+        ("grounded", "   (right, and a source it cites contains an answer)"),
+        ("borne_out", "   (a source it cites contains an answer)"),
+    ):
+        ends = answers["interval"].get(name)
+        within = f"   95 % interval {ends[0]:.3f} to {ends[1]:.3f}" if ends else ""
+        print(f"{name:<10} {_share(answers[name]):>7}{within}{meaning}")
+    for name, value in answers["combined"].items():
+        print(f"{name:<13} {_share(value):>4}")
+
+
+def _share(value: float | None) -> str:
+    return "not known" if value is None else f"{value:.3f}"
 
 
 def _print_measures(metrics: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ _DATASETS = """\
 DATASET is one of
   mbeir     M-BEIR's layout, UniIR's or your own: --root M-BEIR --task cirr_task7 [--pool global]
   circo, genecis, visdial, vist, mtfiq    the paper's unseen sets: --root FOLDER
+  okvqa, infoseek, evqa    questions about pictures, over passages: --root FOLDER [--answers chat:URL#MODEL]
   released  V-Retrver's evaluation parquet: --root FILE
   jsonl     your own data: --root FOLDER with queries.jsonl and documents.jsonl
   world     the small-detail world, made here: --size 500 --seed 7
@@ -33,6 +34,7 @@ def _add_eval(commands: Commands) -> None:
     parser.add_argument("-o", "--output", required=True, metavar="RUN", help="the run's folder")
     _add_data(parser.add_argument_group("data"))
     _add_stages(parser.add_argument_group("what is evaluated"))
+    _add_answers(parser.add_argument_group("answers, of benchmarks that ask questions"))
     _add_robustness(parser.add_argument_group("robustness"))
     _add_work(parser.add_argument_group("the work"))
     parser.add_argument("--json", action="store_true", help="print metrics.json")
@@ -81,6 +83,20 @@ def _add_stages(group: Any) -> None:
         action=argparse.BooleanOptionalAction,
         default=None,
         help="read the words on pictures (default: when the extra [ocr] is installed)",
+    )
+
+
+def _add_answers(group: Any) -> None:
+    group.add_argument(
+        "--answers", metavar="POLICY", help="who answers from what was ranked: chat:URL#MODEL or local:MODEL"
+    )
+    group.add_argument("--sources", type=positive, default=5, metavar="N", help="results it is given (default 5)")
+    group.add_argument(
+        "--source-tokens",
+        type=positive,
+        default=1024,
+        metavar="N",
+        help="image tokens that a source's picture may take, 4 to 5120 (default 1024)",
     )
 
 

@@ -11,12 +11,40 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 from vretrver.errors import InvalidInput
 from vretrver.types import Document, Query
 
-NAMES = ("mbeir", "circo", "genecis", "visdial", "vist", "mtfiq", "released", "jsonl", "world")
+NAMES = (
+    "mbeir", "circo", "genecis", "visdial", "vist", "mtfiq", "okvqa", "infoseek", "evqa", "released", "jsonl", "world"
+)  # fmt: skip
+Rule: TypeAlias = Literal["vqa", "infoseek", "evqa"]
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What answers a question, as its benchmark publishes it; `vretrver.evaluation.marking` marks by it.
+
+    Args:
+        rule: whose way of marking.
+        accepted: `vqa`: one answer per annotator, so repeats count; else answers that are as good as one another, where
+            `evqa` joins those of a list by `&&`. Empty where the answers are not public.
+        sought: a passage that contains one of these is pseudo-relevant.
+        kind: of question, for tables; it decides how `infoseek` and `evqa` mark.
+        span: the closed interval that a number must lie in; None where no number is asked for.
+    """
+
+    rule: Rule
+    accepted: tuple[str, ...]
+    sought: tuple[str, ...] = ()
+    kind: str = ""
+    span: tuple[float, float] | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether an answer can be marked."""
+        return bool(self.accepted) or self.span is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +59,7 @@ class Topic:
             whole pool. In the order the benchmark gives them.
         group: the part of the benchmark it belongs to, for tables by part; "" when there is one part.
         excluded: ids of the pool that this topic may not rank, such as the pictures that its query already shows.
+        expected: what answers it in words, for benchmarks of questions; None elsewhere.
     """
 
     id: str
@@ -39,6 +68,7 @@ class Topic:
     candidates: tuple[str, ...] | None = None
     group: str = ""
     excluded: tuple[str, ...] = ()
+    expected: Expected | None = None
 
 
 class Pool(Protocol):
@@ -182,6 +212,12 @@ def _loader(dataset: str) -> Callable[..., Task]:
             from vretrver.datasets import mtfiq
 
             load = mtfiq.load
+        case "okvqa" | "infoseek" | "evqa":
+            from vretrver.datasets import evqa, infoseek, okvqa
+
+            loaders: dict[str, Callable[..., Task]]
+            loaders = {"okvqa": okvqa.load, "infoseek": infoseek.load, "evqa": evqa.load}
+            load = loaders[dataset]
         case "released":
             from vretrver.datasets import released
 

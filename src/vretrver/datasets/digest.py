@@ -1,6 +1,7 @@
 """One number for the data of a task: two machines that ask the same things of the same pool get the same digest.
 
-It covers ids, texts, instructions, what is relevant, galleries and the names of pictures; not the pictures' bytes.
+It covers ids, texts, instructions, what is relevant, what answers in words, galleries and the names of pictures; not
+the pictures' bytes.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,7 @@ def _records(task: Task) -> Iterator[Any]:
 
 def _topic(topic: Topic, root: str | None) -> dict[str, Any]:
     query = topic.query
+    expected = {} if topic.expected is None else {"expected": asdict(topic.expected)}
     return {
         "topic": topic.id,
         "text": query.text,
@@ -48,6 +51,7 @@ def _topic(topic: Topic, root: str | None) -> dict[str, Any]:
         "candidates": None if topic.candidates is None else list(topic.candidates),
         "excluded": list(topic.excluded),
         "group": topic.group,
+        **expected,
     }
 
 

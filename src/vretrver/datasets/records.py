@@ -98,6 +98,61 @@ def parsed(text: str, where: str) -> Any:
         raise RecordError(f"{where}: not valid JSON: {str(fault)[:200]}") from fault
 
 
+def read_members(path: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """(where, key, record) of every member of a .json file that is one object of objects, however large the file is.
+
+    Raises:
+        MissingPath: the file does not exist.
+        RecordError: it is not such an object, a member is longer than `MAX_LINE` characters, or it holds NaN.
+    """
+    import io
+
+    with io.TextIOWrapper(_opened(path), encoding="utf-8-sig") as file:
+        held, number, opened = "", 0, False
+        try:
+            while True:
+                chunk = file.read(1 << 20)
+                held += chunk
+                at, last = 0, not chunk
+                while (found := _member(held, at, opened, last, f"{path}: member {number}")) is not None:
+                    at, key, record = found
+                    if record is None:
+                        return
+                    opened = True
+                    yield f"{path}: member {number}", key, record
+                    number += 1
+                held = held[at:]
+                if len(held) > MAX_LINE:
+                    raise RecordError(f"{path}: member {number} is longer than {MAX_LINE} characters, or no JSON")
+        except UnicodeDecodeError as fault:
+            raise RecordError(f"{path} is not UTF-8 near member {number}; save the file as UTF-8") from fault
+
+
+def _member(text: str, at: int, opened: bool, last: bool, where: str) -> tuple[int, str, dict[str, Any] | None] | None:
+    """The member that begins at a place: where it ends, its key, its record; a record of None at the object's end.
+
+    None where the text ends before it does and more is to come.
+    """
+    found = _BETWEEN[opened].match(text, at)
+    if found is not None and found[0].endswith("}"):
+        return found.end(), "", None
+    try:
+        if found is None:
+            raise json.JSONDecodeError("expected a member of one large object", text[:80], 0)
+        key, end = _DECODER.raw_decode(text, found.end())
+        colon = _COLON.match(text, end)
+        if colon is None:
+            raise json.JSONDecodeError("expected ':'", text[end : end + 80], 0)
+        record, end = _DECODER.raw_decode(text, colon.end())
+    except (ValueError, RecursionError) as fault:
+        if not last:
+            return None
+        raise RecordError(f"{where} is not valid JSON: {str(fault)[:200]}") from fault
+    if not isinstance(key, str) or not isinstance(record, dict):
+        raise RecordError(f"{where}: {str(key)[:60]!r} is {kind(record)}; each member must be an object")
+    return end, key, record
+
+
 class RecordPool:
     """A pool whose documents are read again at each pass, so that millions of them need no memory.
 
@@ -134,18 +189,18 @@ class RecordPool:
 # -- fields -----------------------------------------------------------------------------------------------------
 
 
-def text_of(value: Any, where: str, name: str) -> str | None:
+def text_of(value: Any, where: str, name: str, most: int = MAX_TEXT) -> str | None:
     """A text, or None for null and blanks; NUL and lone surrogates are replaced.
 
     Raises:
-        RecordError: it is no text, or longer than `MAX_TEXT` characters.
+        RecordError: it is no text, or longer than `most` characters.
     """
     if value is None:
         return None
     if not isinstance(value, str):
         raise RecordError(f"{where}: {name} is {kind(value)}; it must be a text or null")
-    if len(value) > MAX_TEXT:
-        raise RecordError(f"{where}: {name} has {len(value)} characters; at most {MAX_TEXT} are allowed")
+    if len(value) > most:
+        raise RecordError(f"{where}: {name} has {len(value)} characters; at most {most} are allowed")
     clean = value.replace("\x00", " ").strip()
     return (clean if clean.isascii() else clean.encode("utf-8", "replace").decode()) or None
 
@@ -264,6 +319,9 @@ def chosen(value: str, allowed: Iterable[str], what: str) -> str:
 
 
 _SLASHES = re.compile(r"[/\\]")
+_COLON = re.compile(r"\s*:\s*")
+_BETWEEN = {False: re.compile(r"\s*\{\s*\}?"), True: re.compile(r"\s*(?:,\s*|\})")}
+"""What stands before a large object's first member, and before each later one."""
 
 
 def _constant(name: str) -> NoReturn:

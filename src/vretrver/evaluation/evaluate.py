@@ -16,17 +16,21 @@ from pathlib import Path
 from typing import Any
 
 from vretrver import __version__, ocr
+from vretrver.answering import Writer
+from vretrver.answering.prompt import system_prompt
 from vretrver.budget import Budget
 from vretrver.calibration import load_calibration, packaged
 from vretrver.datasets import Task
 from vretrver.datasets.digest import data_digest
 from vretrver.datasets.missing import missing_pictures, without_missing
 from vretrver.embedders import Embedder, load_embedder
-from vretrver.errors import MissingPath
+from vretrver.errors import InvalidInput, MissingPath
 from vretrver.evaluation.corruption import corrupted
 from vretrver.evaluation.folder import claim, finish, made, opened, write_text
+from vretrver.evaluation.journal import Journal
 from vretrver.evaluation.outcome import FORMAT
 from vretrver.evaluation.pools import cache_folder, pool_index, reader_of
+from vretrver.evaluation.questions import Questions
 from vretrver.evaluation.recording import RecordedPolicy
 from vretrver.evaluation.runner import Runner
 from vretrver.evaluation.settings import Settings, hashed, written
@@ -50,6 +54,7 @@ def evaluate(
     *,
     embedder: str | Embedder = "lite",
     policy: str | Policy | None = "evidence",
+    answers: str | Policy | None = None,
     cache: str | os.PathLike[str] | None = None,
     allow_missing: bool = False,
     progress: bool = True,
@@ -61,6 +66,7 @@ def evaluate(
         folder: the run folder (`vretrver.evaluation.outcome` says what is in it), made if it is not there.
         settings: how; the defaults are the paper's.
         embedder, policy: names or objects; policy None (or "none") keeps the coarse order.
+        answers: who answers the task's questions from what was ranked, a chat or local model; None asks for no answers.
         cache: where indexes and words read off pictures are kept; the user's cache folder by default.
         allow_missing: leave out what lacks its picture; else a missing picture is an error before anything starts.
         progress: draw progress on stderr when that is a terminal.
@@ -70,7 +76,8 @@ def evaluate(
 
     Raises:
         MissingPath: pictures are missing, and how many; their names are in `missing.txt` of the folder.
-        InvalidInput: the folder holds a run of another configuration; says what differs.
+        InvalidInput: the folder holds a run of another configuration; says what differs. Or answers are asked for and
+            the task asks no questions, or the policy cannot answer.
         PolicyError: the policy fails again and again.
         StorageError: the disk refuses.
         MissingExtra: a library that the settings need is not installed.
@@ -81,7 +88,8 @@ def evaluate(
     model = load_embedder(embedder)
     reads = ocr.available() if settings.ocr is None else settings.ocr
     agent = _policy(policy, model, reads, stored)
-    config = resolve(task, settings, model, agent, reads)
+    writer = None if answers is None else _writer(answers, task, settings)
+    config = resolve(task, settings, model, agent, reads, writer)
     claim(place, config)
     batches = settings.chosen(len(task.topics))
     with opened(place, config) as journal:
@@ -91,14 +99,30 @@ def evaluate(
             task = corrupted(task, settings, stored)
             stage = _stage(task, settings, model, reads=reads, cache=stored, progress=progress)
             reranker = None if recorded is None else _reranker(recorded, settings, task)
+            questions = None if writer is None else _questions(writer, journal, settings)
             runner = Runner(
-                place, journal, stage, reranker, recorded, k=settings.k, shuffles=settings.shuffles, seed=settings.seed
+                place,
+                journal,
+                stage,
+                reranker,
+                recorded,
+                k=settings.k,
+                shuffles=settings.shuffles,
+                seed=settings.seed,
+                questions=questions,
             )
             runner.run(task, batches, progress)
     return finish(place)
 
 
-def resolve(task: Task, settings: Settings, embedder: Embedder, policy: Policy | None, reads: bool) -> dict[str, Any]:
+def resolve(  # noqa: PLR0917  # what a run is made of
+    task: Task,
+    settings: Settings,
+    embedder: Embedder,
+    policy: Policy | None,
+    reads: bool,
+    writer: Writer | None = None,
+) -> dict[str, Any]:
     """The configuration as it is recorded, its hash inside; see `vretrver.evaluation.settings`."""
     config: dict[str, Any] = {
         "task": task.name,
@@ -134,6 +158,7 @@ def resolve(task: Task, settings: Settings, embedder: Embedder, policy: Policy |
         "shard": settings.shard,
         "seed": settings.seed,
         "batch": settings.batch,
+        **({} if writer is None else _answering(writer, settings)),
         "version": __version__,
         "format": FORMAT,
     }
@@ -217,6 +242,39 @@ def _policy(given: str | Policy | None, model: Embedder, reads: bool, cache: Pat
 
     sees = model if isinstance(model, LiteEmbedder) else None
     return EvidencePolicy.load(embedder=sees, reader=reader_of(cache) if reads else None, ocr=None if reads else False)
+
+
+def _writer(given: str | Policy, task: Task, settings: Settings) -> Writer:
+    """Who answers, in as few words as the benchmarks' marks ask for.
+
+    Raises:
+        InvalidInput: the task asks no questions, or the policy does not write.
+    """
+    if not any(topic.expected for topic in task.topics):
+        raise InvalidInput(f"{task.name} asks no questions, so there is nothing to answer; leave answers out")
+    if isinstance(given, str) and not given.startswith(("chat:", "local:")):
+        raise InvalidInput(f"{given!r} cannot answer in words; give chat:URL#MODEL or local:MODEL")
+    prices = None if settings.prices is None else Prices.parse(settings.prices)
+    return Writer(load_policy(given), source_tokens=settings.source_tokens, prices=prices, brief=True)
+
+
+def _questions(writer: Writer, journal: Journal, settings: Settings) -> Questions:
+    """The writer behind the journal."""
+    recorded = RecordedPolicy(writer.policy, journal, journal.records, role="answer")
+    behind = Writer(recorded, source_tokens=settings.source_tokens, wire=writer.wire, prices=writer.prices, brief=True)
+    return Questions(behind, recorded, settings.sources)
+
+
+def _answering(writer: Writer, settings: Settings) -> dict[str, Any]:
+    """What of the answering decides the result."""
+    prompt = system_prompt(writer.wire.boxes, writer.brief)
+    return {
+        "answers": writer.policy.name,
+        "answers_fingerprint": getattr(writer.policy, "fingerprint", None),
+        "answer_prompt": hashlib.sha256(prompt.encode()).hexdigest()[:12],
+        "sources": settings.sources,
+        "source_tokens": settings.source_tokens,
+    }
 
 
 def _reranker(policy: Policy, settings: Settings, task: Task) -> Reranker:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vretrver.errors import InvalidInput, MissingPath, RecordError, StorageError
+from vretrver.evaluation.answer_files import answer_files
 from vretrver.evaluation.journal import Journal, read_journal
 from vretrver.evaluation.outcome import FORMAT, Outcome
 from vretrver.evaluation.runner import TRACES
@@ -107,6 +108,9 @@ def finish(folder: Path) -> dict[str, Any]:
     write_qrels(folder / "qrels.trec", qrels)
     if config["task_id"] is not None:  # UniIR's seven columns
         write_run(folder / "run.mbeir.txt", ranked, tag="vretrver", task_id=config["task_id"])
+    if any(one.answered is not None for one in outcomes):
+        for name, text in answer_files(config["task"], outcomes).items():
+            write_text(folder / name, text)
     if config["task"].startswith("circo"):
         _write_submission(folder, {one.topic: one.order for one in outcomes})
     metrics = summarise(

@@ -9,16 +9,18 @@ A run folder holds
     timing.json     seconds per topic, measured
     traces.jsonl    one ranking a line for `vretrver view`
     run.trec        the reranked run; coarse.trec the coarse one; qrels.trec what is relevant
+    answers.jsonl   one answer a line, in runs that answer questions; and in the form that the benchmark's script takes
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
 from vretrver.errors import RecordError
+from vretrver.evaluation.answered import Answered
 from vretrver.usage import Usage
 
 FORMAT = 2
@@ -44,6 +46,11 @@ class Outcome:
         shuffled: further orders, from the same candidates handed over in shuffled order.
         error: why the topic could not be asked, in one line; then `coarse` and `order` are empty.
         seconds, policy_seconds: measured; kept out of metrics.json.
+        kind: of question; "" where a benchmark has none.
+        bearing: the candidates that contain an answer, as `marking.contains` grades them; None where nobody can say.
+        pseudo: whether `relevant` is that too, because no document of the benchmark is labelled: then an empty one is
+            a miss among these candidates.
+        answered: the answer to the question; None where none was asked for.
     """
 
     topic: str
@@ -67,6 +74,15 @@ class Outcome:
     error: str | None = None
     seconds: float = 0.0
     policy_seconds: float = 0.0
+    kind: str = ""
+    bearing: Mapping[str, int] | None = None
+    pseudo: bool = False
+    answered: Answered | None = None
+
+    @property
+    def judged(self) -> bool:
+        """Whether it is known what is relevant."""
+        return self.pseudo or any(grade > 0 for grade in self.relevant.values())
 
     @property
     def first_before(self) -> int:
@@ -85,7 +101,10 @@ class Outcome:
         return "tied" if before == after else "won" if after else "lost"
 
     def to_record(self) -> dict[str, Any]:
-        return asdict(self) | {"usage": self.usage.to_record()}
+        record = asdict(self) | {"usage": self.usage.to_record()}
+        if self.answered is not None:
+            record["answered"] = self.answered.to_record()
+        return {name: value for name, value in record.items() if name not in _OF_QUESTIONS or value != _UNSAID[name]}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Outcome:
@@ -95,11 +114,14 @@ class Outcome:
             RecordError: a field is missing or strange.
         """
         try:
-            values = {one.name: record[one.name] for one in fields(cls)}
+            values = {one.name: record[one.name] for one in fields(cls) if one.name not in _OF_QUESTIONS}
+            values |= {name: record[name] for name in _OF_QUESTIONS if name in record}
             for name in ("images", "coarse", "scores", "order", "confidence", "tools", "stops"):
                 values[name] = tuple(values[name])
             values["shuffled"] = tuple(map(tuple, values["shuffled"]))
             values["usage"] = Usage.from_record(values["usage"])
+            if values.get("answered") is not None:
+                values["answered"] = Answered.from_record(values["answered"])
             return cls(**values)
         except KeyError as fault:
             raise RecordError(
@@ -109,13 +131,23 @@ class Outcome:
             raise RecordError(f"this outcome does not parse: {type(fault).__name__}: {fault}") from fault
 
 
+_OF_QUESTIONS = ("kind", "bearing", "pseudo", "answered")
+"""Written only where a benchmark asks questions."""
+_UNSAID = {one.name: one.default for one in fields(Outcome) if one.default is not MISSING}
+
+
 def spending(outcomes: Sequence[Outcome]) -> dict[str, dict[str, float | None]]:
     """What the outcomes' rankings cost: name -> {"total", "mean"}, None where nobody reports it.
 
     Means are per topic. A topic whose policy was called and reported no tokens is in neither; one without any call
     cost none.
     """
-    costs = [_costs(one.usage) for one in outcomes]
+    return spent([one.usage for one in outcomes])
+
+
+def spent(usages: Sequence[Usage]) -> dict[str, dict[str, float | None]]:
+    """`spending` of usages, one per topic."""
+    costs = [_costs(one) for one in usages]
     return {name: _spent([one[name] for one in costs]) for name in _costs(Usage())}
 
 

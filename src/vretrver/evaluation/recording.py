@@ -28,14 +28,15 @@ class RecordedPolicy:
         policy: who answers what the journal does not hold.
         journal: held for writing.
         records: the journal's lines so far.
+        role: what it is asked for; it knows the calls of its own role alone. "" for ranking.
     """
 
-    def __init__(self, policy: Policy, journal: Journal, records: Iterable[Mapping[str, Any]]) -> None:
-        self._policy, self._journal = policy, journal
+    def __init__(self, policy: Policy, journal: Journal, records: Iterable[Mapping[str, Any]], role: str = "") -> None:
+        self._policy, self._journal, self._role = policy, journal, role
         self._known: dict[str, dict[str, Any]] = {}
         self._seconds: defaultdict[str, float] = defaultdict(float)
         for record in records:
-            if "call" in record:
+            if "call" in record and record["call"].get("role", "") == role:
                 self._know(record["call"])
         self.topic_of: dict[Query, str] = {}  # names for the journal's readers
 
@@ -102,6 +103,7 @@ class RecordedPolicy:
             raise PolicyError(f"policy {self.name} gave a relevance that is not finite")
         window = conversation.window
         return {
+            **({"role": self._role} if self._role else {}),
             "topic": self.topic_of.get(window.query, ""),
             "window": window.start,
             "turn": sum(message.role == "assistant" for message in conversation.messages) + 1,

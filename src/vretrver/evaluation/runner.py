@@ -20,6 +20,7 @@ from vretrver.datasets import Task, Topic
 from vretrver.errors import ImageError, MissingPath, PolicyError
 from vretrver.evaluation.journal import Journal
 from vretrver.evaluation.outcome import Outcome
+from vretrver.evaluation.questions import Questions, looked_through, unanswered
 from vretrver.evaluation.recording import RecordedPolicy
 from vretrver.evaluation.stages import FirstStage
 from vretrver.images import image_size
@@ -45,6 +46,7 @@ class Runner:
         recorded: the journal's policy, or None without one.
         k: candidates per topic.
         shuffles, seed: how many further orders, and what draws them.
+        questions: answers the topics' questions from what was ranked; None where no answer is asked for.
     """
 
     def __init__(
@@ -58,7 +60,9 @@ class Runner:
         k: int,
         shuffles: int = 0,
         seed: int = 0,
+        questions: Questions | None = None,
     ) -> None:
+        self._questions, self._pseudo = questions, False
         self._traces = folder / TRACES
         self._journal, self._stage, self._reranker, self._recorded = journal, stage, reranker, recorded
         self._k, self._shuffles, self._seed = k, shuffles, seed
@@ -75,6 +79,7 @@ class Runner:
 
         done = {record["at"]: record for record in self._journal.records if "outcome" in record}
         _cut(self._traces, max((record["traces_end"] for record in done.values()), default=0))
+        self._pseudo = not any(topic.relevant for topic in task.topics)
         total = sum(map(len, batches))
         quiet = None if progress else True
         bar = tqdm(total=total, initial=len(done), unit="topic", desc=task.name, disable=quiet)
@@ -106,17 +111,22 @@ class Runner:
         rankings = self._ranked(sound)
         rounds = range(self._shuffles if self._reranker else 0)
         shuffled = [self._ranked(self._mixed(sound, number)) for number in rounds]
+        answers = self._questions.answer([topic for topic, _found in sound], rankings) if self._questions else []
         seconds = round((time.perf_counter() - started) / len(topics), 4)
         results: list[tuple[Outcome, Ranking | None]] = []
         at = 0
         for topic, one in zip(topics, found, strict=True):
             outcome = replace(_unasked(topic), seconds=seconds)
             if isinstance(one, str):
-                results.append((replace(outcome, error=one), None))
+                nothing = unanswered(topic, one) if self._questions else None
+                outcome = replace(looked_through(outcome, topic, None, self._pseudo), error=one, answered=nothing)
+                results.append((outcome, None))
                 continue
             paid = round(self._recorded.seconds_of(topic.id), 4) if self._recorded else 0.0
             orders = tuple(others[at].ids for others in shuffled)
             outcome = replace(_answered(outcome, topic, one, rankings[at]), shuffled=orders, policy_seconds=paid)
+            outcome = looked_through(outcome, topic, rankings[at], self._pseudo)
+            outcome = replace(outcome, answered=answers[at] if answers else None)
             results.append((outcome, rankings[at]))
             at += 1
         return results

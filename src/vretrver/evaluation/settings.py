@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from vretrver.answering.writer import SOURCE_TOKENS, SOURCES
 from vretrver.budget import Budget
 from vretrver.errors import InvalidInput
 from vretrver.protocol import Wire
@@ -40,8 +41,9 @@ class Settings:
         calibration: a file made by `calibrate`; None for the packaged one.
         window_tokens: image tokens of 28x28 pixels that a picture in the window may take (`Wire.showing`); None keeps
             the task's, else the policy's own.
-        budget, prices: of one topic's ranking (`Budget.parse`, `Prices.parse`); None for none. A budget in seconds
-            makes a run depend on the machine, and all topics of a batch share its clock.
+        budget: of one topic's ranking (`Budget.parse`); None for none. A budget in seconds makes a run depend on the
+            machine, and all topics of a batch share its clock.
+        prices: of the tokens of rankings and answers (`Prices.parse`); None where they are not known.
         ocr: read print, in the index and in the agent; None does if the extra is installed.
         degrade, degrade_on: a corruption (`vretrver.degrade`) of query pictures, pool pictures, or both.
         shuffles: rank so many times more with the candidates handed over in another order.
@@ -49,6 +51,8 @@ class Settings:
         shard: `i/n`: the i-th of n parts of the topics, for n machines; see `merge`.
         seed: of shuffles and corruptions.
         batch: topics that advance together.
+        sources: how many of the best results an answer is written from, in runs that answer questions.
+        source_tokens: image tokens that a source's picture may take then, 4 to 5120.
 
     Raises:
         InvalidInput: a value is not one of these.
@@ -74,21 +78,24 @@ class Settings:
     shard: str | None = None
     seed: int = 0
     batch: int = 16
+    sources: int = SOURCES
+    source_tokens: int = SOURCE_TOKENS
 
     def __post_init__(self) -> None:
         if self.coarse not in ("hybrid", "vector", "bm25") and not re.fullmatch("run:.+", self.coarse):
             raise InvalidInput(f"the coarse stage is {COARSE}; got {self.coarse!r}")
         if self.degrade_on not in ("queries", "pool", "both"):
             raise InvalidInput(f"pictures are degraded on queries, pool or both; got {self.degrade_on!r}")
-        for name, least in (("k", 1), ("batch", 1), ("shuffles", 0), ("max_tool_turns", 0)):
+        for name, least in (("k", 1), ("batch", 1), ("shuffles", 0), ("max_tool_turns", 0), ("sources", 1)):
             if (value := getattr(self, name)) is not None and value < least:
                 raise InvalidInput(f"{name} is {value}; it must be at least {least}")
         if self.limit is not None and self.limit < 1:
             raise InvalidInput(f"the limit is {self.limit} topics; it must be at least 1")
         load_planner(self.planner)
         self.toolbox  # noqa: B018  # refuses a tool that is none
-        if self.window_tokens is not None:
-            Wire().showing(self.window_tokens)
+        for tokens in (self.window_tokens, self.source_tokens):
+            if tokens is not None:
+                Wire().showing(tokens)
         if self.budget is not None:
             Budget.parse(self.budget)
         if self.prices is not None:

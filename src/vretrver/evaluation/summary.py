@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from vretrver.errors import InvalidInput
+from vretrver.evaluation.answer_summary import answers, pseudo_relevance
+from vretrver.evaluation.measured import measured
 from vretrver.evaluation.outcome import Outcome, spending
 from vretrver.evaluation.statistics import RESAMPLES, calibration, interval, kendall_tau, paired_interval, sign_p
-from vretrver.metrics import measure_named
 
 ALWAYS = ("hit@1", "hit@5", "hit@10")
 LEVEL, SEED = 0.95, 0
@@ -48,10 +49,11 @@ def summarise(  # noqa: PLR0917  # what a run was, in the order metrics.json tel
     """
     if not measures:
         raise InvalidInput(f"{task_name} names no measure; the first one is the headline")
-    names = tuple(dict.fromkeys([*ALWAYS, *measures, f"recall@{k}"]))
+    pseudo = any(one.pseudo for one in outcomes)  # then there is no telling how many are relevant
+    names = tuple(dict.fromkeys([*ALWAYS, *measures, *([] if pseudo else [f"recall@{k}"])]))
     for name in names:
-        measure_named(name)
-    judged = [one for one in outcomes if _answerable(one)]
+        measured(name)
+    judged = [one for one in outcomes if one.judged]
     found = _rounded(
         {
             "task": task_name,
@@ -67,20 +69,29 @@ def summarise(  # noqa: PLR0917  # what a run was, in the order metrics.json tel
             "looking": _looking(outcomes),
             "stability": _stability(outcomes),
             "usage": spending(outcomes),
+            **({"relevant": "contains an answer"} if pseudo else {}),
+            **pseudo_relevance(outcomes),
+            **answers(outcomes, task_name),
             "errors": [[one.topic, one.error] for one in outcomes if one.error is not None],
         }
     )
     found["usage"]["money"] = {name: _digits(paid) for name, paid in spending(outcomes)["money"].items()}
+    if "answers" in found:
+        found["answers"]["usage"]["money"] = {
+            name: _digits(paid) for name, paid in answers(outcomes, task_name)["answers"]["usage"]["money"].items()
+        }
     if judged:
         found["sign_p"] = _digits(sign_p(found["wins"], found["losses"]))
     return {**found, "config": dict(config)}
 
 
 def timing(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Measured seconds per topic, of the whole and of the policy alone: {"total", "mean", "p50", "p95"} each."""
+    """Measured seconds per topic, of the whole, of the policy, and of answers: {"total", "mean", "p50", "p95"} each."""
+    answers = [one.answered.seconds for one in outcomes if one.answered is not None]
     return {
         "seconds": _times([one.seconds for one in outcomes]),
         "policy_seconds": _times([one.policy_seconds for one in outcomes]),
+        **({"answer_seconds": _times(answers)} if answers else {}),
     }
 
 
@@ -115,7 +126,7 @@ def _values(judged: Sequence[Outcome], names: Sequence[str]) -> _Values:
         "reranked": lambda one: one.order,
     }
     return {
-        stage: {name: [measure_named(name)(order(one), one.relevant) for one in judged] for name in names}
+        stage: {name: [measured(name)(one, order(one)) for one in judged] for name in names}
         for stage, order in orders.items()
     }
 
@@ -147,7 +158,7 @@ def _groups(outcomes: Sequence[Outcome], names: Sequence[str]) -> dict[str, Any]
     tables = {}
     for part in parts:
         members = [one for one in outcomes if one.group == part]
-        judged = [one for one in members if _answerable(one)]
+        judged = [one for one in members if one.judged]
         means = {stage: _means(of_stage) if judged else None for stage, of_stage in _values(judged, names).items()}
         tables[part] = {"n": len(members), **means}
     return {"groups": tables}
@@ -160,7 +171,7 @@ def _looking(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     by_calls = {}
     for calls in sorted({one.usage.tool_calls for one in outcomes}):
         members = [one for one in outcomes if one.usage.tool_calls == calls]
-        judged = [one for one in members if _answerable(one)]
+        judged = [one for one in members if one.judged]
         by_calls[str(calls)] = {
             "n": len(members),
             "hit@1 before": _mean(one.first_before == 1 for one in judged),
@@ -183,11 +194,11 @@ def _stability(outcomes: Sequence[Outcome]) -> dict[str, Any] | None:
     if not shuffles:
         return None
     pairs = [(one.order, order) for one in outcomes for order in one.shuffled]
-    judged = [one for one in outcomes if _answerable(one)]
-    hit = measure_named("hit@1")
+    judged = [one for one in outcomes if one.judged]
+    hit = measured("hit@1")
 
     def of_shuffle(number: int) -> float | None:
-        return _mean(hit(one.shuffled[number], one.relevant) if number < len(one.shuffled) else 0.0 for one in judged)
+        return _mean(hit(one, one.shuffled[number]) if number < len(one.shuffled) else 0.0 for one in judged)
 
     return {
         "shuffles": shuffles,
@@ -198,10 +209,6 @@ def _stability(outcomes: Sequence[Outcome]) -> dict[str, Any] | None:
 
 
 # -- arithmetic -------------------------------------------------------------------------------------------------
-
-
-def _answerable(one: Outcome) -> bool:
-    return any(grade > 0 for grade in one.relevant.values())
 
 
 def _means(values: Mapping[str, Sequence[float]]) -> dict[str, float | None]:
