@@ -1,49 +1,182 @@
 #!/usr/bin/env bash
-# The nano agent from nothing to a table of results: model, data, SFT, RSFT, evaluation. Unattended; may be stopped and
-# started again, and then goes on where it was.
+# The nano agent from nothing to the ablation's page: model, data, stages I to III and their controls, evaluation.
+# Unattended; may be stopped and started again, and then goes on where it was.
 #
-#     runs/nano.sh OUT [queries]        # OUT: models, data, runs and table.md
+#     runs/nano.sh OUT [queries]     # queries of each world column; OUT/ablation.html, OUT/table.md, OUT/<arm>, OUT/runs
+#     PLAN=only runs/nano.sh OUT     # the plan with estimated minutes alone
 #
-# runs/nano_ci.sh is the twin of a few minutes.
+# What is run is chosen by the environment; what an arm stands on is made with it:
+#
+#     ARMS      base-no-tools base text sft rsft text-rl sft-rl full evidence (the default)
+#               reward-paper reward-released reward-ours   stage III by another reward
+#               tuned                                      stage III with the vision tower tuned
+#               zoom select                                all stages with crop_image or select_images alone
+#               teacher-ledger teacher-narrator teacher-both   stage I on other teachers' words, and what each learnt
+#     ON        columns: seen test test-degraded, or any of seen, test, val, *-degraded, and M-BEIR tasks such as grocery_task4
+#     REAL      the folder of such tasks; with it grocery_task4 and garments_task7 are columns too
+#     WORLD     groups of the world that are asked and learnt, such as "i->i/which i->i/print"; all when empty
+#     SEEDS     "0", or "0 1 2": every training once with each
+#     LEARN LEARN_TEXT LEARN_RSFT LEARN_RL   questions that each stage learns from; STEPS_RL steps of stage III
+#     DEGRADE   of the degraded columns, such as blur=2 (the default)
+#     BASE      the command that makes the base model, runs/nano/base.sh; or START=FOLDER: one that is there
+#
+# runs/nano_ci.sh is the twin of minutes. docs/ablation.md says more.
 set -euo pipefail
 OUT=$1 SIZE=${2:-500}
 cd "$(dirname "$0")/.."
-BIN=${BIN:-.venv/bin} SETTINGS=${SETTINGS:-runs/nano_} SPLITS=${SPLITS:-seen test} DISTRACTORS=${DISTRACTORS:-3}
-TOOLS=${TOOLS:-compare_crops}
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
-mkdir -p "$OUT"
-say() { echo "== $*" >&2; }
+BIN=${BIN:-.venv/bin} SETTINGS=${SETTINGS:-runs/nano_} DISTRACTORS=${DISTRACTORS:-3} TOOLS=${TOOLS:-compare_crops}
+ARMS=${ARMS:-base-no-tools base text sft rsft text-rl sft-rl full evidence} SEEDS=${SEEDS:-0} TOKENS=${TOKENS:-300}
+ON=${ON:-seen test test-degraded${REAL:+ grocery_task4 garments_task7}} DEGRADE=${DEGRADE:-blur=2}
+WORLD=${WORLD:-} REAL=${REAL:-} BATCH=${BATCH:-16}
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} ARMS ON WORLD SEEDS SIZE SETTINGS DISTRACTORS
+failed=0
+say() { echo "== $(date +%H:%M) $*" >&2; }
+at() { if [ "$2" = 0 ]; then echo "$OUT/$1"; else echo "$OUT/$1-seed$2"; fi; }
 train() { say "train $*"; "$BIN/vretrver" train "$@"; }
 
-train synthesize "${SETTINGS}world.toml" -o "$OUT/data" --set "cache=\"$OUT/cache\""
-train synthesize "${SETTINGS}text.toml" -o "$OUT/data-text" --set "cache=\"$OUT/cache\""
-say "model"
-${BASE:-runs/nano/base.sh} "$OUT/base"
+"$BIN/python" runs/nano_ablation.py plan "$OUT"
+if [ "${PLAN:-}" = only ]; then exit 0; fi
+mkdir -p "$OUT"
 
-train sft "${SETTINGS}sft.toml" -o "$OUT/sft" --set "model=\"$OUT/base\"" --set "data=[\"$OUT/data\"]" --set "cache=\"$OUT/cache\""
-train sft "${SETTINGS}sft.toml" -o "$OUT/text" --set "model=\"$OUT/base\"" --set "data=[\"$OUT/data-text\"]" --set samples.every=0
-# An agent of whose rollouts none is fit ends here; what there is is measured all the same, and the script fails at its end.
-stages=(base-no-tools base text sft rsft) failed=0
-train rsft "${SETTINGS}rsft.toml" --from "$OUT/sft" -o "$OUT/rsft" --set "cache=\"$OUT/cache\"" || failed=1
-if [ $failed = 1 ]; then unset 'stages[4]'; fi
+# -- data and stages; each is made once, what is there is passed over ------------------------------------------------
 
-# Base with and without tools, text-only SFT, SFT, SFT + RSFT: the rows of the paper's ablation that these stages have.
-measure() { # name, checkpoint, tools
-  local split
-  for split in $SPLITS; do
-    say "eval $1 on $split"
-    "$BIN/vretrver" eval world --split "$split" --size "$SIZE" --distractors "$DISTRACTORS" --top-k "$((DISTRACTORS + 1))" \
-      --coarse vector --no-ocr --policy "local:$OUT/$2" --tools "$3" --cache "$OUT/cache" -o "$OUT/runs/$split-$1" > /dev/null
+shared=(--set "cache=\"$OUT/cache\"")
+patterns=()
+toml=
+for one in $WORLD; do patterns+=(--group "$one") toml+="\"$one\","; done
+asked() { # how many questions of the task, where that is said; and of which groups
+  if [ -n "$1" ]; then printf '%s\n' --set "tasks.0.size=$1"; fi
+  if [ -n "$toml" ]; then printf '%s\n' --set "tasks.0.groups=[$toml]"; fi
+}
+synthesize() { # settings, name, questions, more settings
+  local from=$1 name=$2 more
+  mapfile -t more < <(asked "$3")
+  shift 3
+  train synthesize "$SETTINGS$from.toml" -o "$OUT/$name" "${shared[@]}" "${more[@]}" "$@"
+}
+tune() { # name, seed, data folders..: stage I
+  local name=$1 seed=$2 data=
+  shift 2
+  for one in "$@"; do data+="\"$OUT/$one\","; done
+  local more=()
+  if [ "$name" = text ] || [ -n "${NO_SAMPLES:-}" ]; then more=(--set samples.every=0); fi
+  train sft "${SETTINGS}sft.toml" -o "$(at "$name" "$seed")" "${shared[@]}" --set "model=\"$OUT/base\"" \
+    --set "data=[$data]" --set "seed=$seed" "${more[@]}"
+}
+optimise() { # name, seed, parent, more settings: stage III
+  local name=$1 seed=$2 parent more
+  parent=$(at "$3" "$seed")
+  mapfile -t more < <(asked "${LEARN_RL:-}")
+  if [ -n "${STEPS_RL:-}" ]; then more+=(--set "train.max_steps=$STEPS_RL"); fi
+  shift 3
+  case $name in text-rl | zoom | select) more+=(--set train.samples.every=0) ;; esac # their tools are others
+  train eapo "${SETTINGS}eapo.toml" --from "$parent" -o "$(at "$name" "$seed")" "${shared[@]}" "${more[@]}" \
+    --set "train.seed=$seed" "$@"
+}
+reject() { # name, seed, parent, more settings: stage II
+  local name=$1 seed=$2 parent more
+  parent=$(at "$3" "$seed")
+  mapfile -t more < <(asked "${LEARN_RSFT:-}")
+  shift 3
+  train rsft "${SETTINGS}rsft.toml" --from "$parent" -o "$(at "$name" "$seed")" "${shared[@]}" "${more[@]}" \
+    --set "train.seed=$seed" --set "sampling.seed=$((1000 * seed))" "$@"
+}
+
+declare -A made
+arm() { # name, seed: everything that it stands on, then itself; not zero where one of these fails
+  local known="$1 $2"
+  if [ -z "${made[$known]:-}" ]; then made[$known]=no && make_arm "$1" "$2" && made[$known]=yes; fi
+  [ "${made[$known]}" = yes ]
+}
+make_arm() {
+  local name=$1 seed=$2 tool
+  case $name in
+    base | base-no-tools) # the CI twin's tokenizer is made of the data, so these come first
+      if [ -n "${START:-}" ]; then ln -sfn "$(realpath "$START")" "$OUT/base"; else
+        synthesize world data "${LEARN:-}" && say model && ${BASE:-runs/nano/base.sh} "$OUT/base"
+      fi ;;
+    evidence) ;;
+    sft) arm base 0 && synthesize world data "${LEARN:-}" && tune sft "$seed" data ;;
+    text) arm base 0 && synthesize text data-text "${LEARN_TEXT:-${LEARN:-}}" && tune text "$seed" data-text ;;
+    rsft) arm sft "$seed" && reject rsft "$seed" sft ;;
+    text-rl) arm text "$seed" &&
+      optimise text-rl "$seed" text --set 'recipe.tools="none"' --set recipe.max_tool_turns=0 ;;
+    sft-rl) arm sft "$seed" && optimise sft-rl "$seed" sft ;;
+    full) arm rsft "$seed" && optimise full "$seed" rsft ;;
+    reward-*) arm rsft "$seed" && optimise "$name" "$seed" rsft --set "reward=\"${name#reward-}\"" ;;
+    tuned) arm rsft "$seed" && optimise tuned "$seed" rsft --set train.tune_vision=true ;;
+    zoom | select)
+      tool=$([ "$name" = zoom ] && echo crop_image || echo select_images)
+      arm base 0 && synthesize world "data-$name" "${LEARN:-}" --set "recipe.tools=\"$tool\"" &&
+        NO_SAMPLES=1 tune "sft-$name" "$seed" "data-$name" &&
+        reject "rsft-$name" "$seed" "sft-$name" --set "recipe.tools=\"$tool\"" &&
+        optimise "$name" "$seed" "rsft-$name" --set "recipe.tools=\"$tool\"" ;;
+    teacher-*)
+      arm base 0 || return 1
+      for tool in ledger narrator; do
+        synthesize world "data-$tool" "${LEARN:-}" --set "teachers=[\"oracle:$tool\"]" || return 1
+        synthesize world "words-$tool" "${WORDS:-60}" --set "teachers=[\"oracle:$tool\"]" \
+          --set 'tasks.0.split="val"' --set tasks.0.seed=5 || return 1
+      done
+      if [ "$name" = teacher-both ]; then NO_SAMPLES=1 tune "$name" "$seed" data-ledger data-narrator
+      else NO_SAMPLES=1 tune "$name" "$seed" "data-${name#teacher-}"; fi ;;
+    *) echo "nano.sh: no such arm: $name; the head of runs/nano.sh lists them" >&2 && exit 2 ;;
+  esac
+}
+
+# -- evaluation ------------------------------------------------------------------------------------------------------
+
+measure() { # arm, seed
+  local name=$1 seed=$2 column split about agent suffix=
+  if [ "$seed" != 0 ]; then suffix=-seed$seed; fi
+  case $name in
+    evidence) agent=(--policy evidence) ;;
+    base | base-no-tools) agent=(--policy "local:$OUT/base,max_new_tokens=$TOKENS,batch=$BATCH" --tools "$TOOLS") ;;
+    *) agent=(--policy "local:$(at "$name" "$seed"),max_new_tokens=$TOKENS,batch=$BATCH") ;; # its tools are its habit
+  esac
+  if [ "$name" = base-no-tools ]; then agent+=(--tools none); fi
+  for column in $ON; do
+    split=${column%-degraded}
+    case $column in
+      *_task*) about=(mbeir --root "$REAL" --task "$column" --limit "$SIZE") ;;
+      *) about=(world --split "$split" --size "$SIZE" --distractors "$DISTRACTORS" "${patterns[@]}") ;;
+    esac
+    if [ "$column" != "$split" ]; then about+=(--degrade "$DEGRADE" --degrade-on both); fi
+    say "eval $name$suffix on $column"
+    "$BIN/vretrver" eval "${about[@]}" --top-k "$((DISTRACTORS + 1))" --coarse vector --no-ocr "${agent[@]}" \
+      --cache "$OUT/cache" -o "$OUT/runs/$column/$name$suffix" > /dev/null || failed=1
   done
 }
-measure base-no-tools base none
-measure base base "$TOOLS"
-measure text text none
-measure sft sft "$TOOLS"
-if [ $failed = 0 ]; then measure rsft rsft "$TOOLS"; fi
+# The default reward is the full agent's: an arm of its name would be that agent again.
+default=$(sed -n 's/^reward *= *"\(.*\)".*/\1/p' "${SETTINGS}eapo.toml")
+for seed in $SEEDS; do
+  for name in $ARMS; do
+    if [ "$name" = "reward-${default:-paper}" ]; then name=full; fi
+    case $name in base | base-no-tools | evidence) if [ "$seed" != 0 ]; then continue; fi ;; esac
+    if ! arm "$name" "$seed"; then say "$name cannot be made; the others go on" && failed=1 && continue; fi
+    measure "$name" "$seed"
+  done
+done
 
-for split in $SPLITS; do
-  echo "### $split"
-  "$BIN/python" runs/nano_table.py "${stages[@]/#/$OUT/runs/$split-}"
+# -- what came of it: tables, the bias of the teachers' words, the page ------------------------------------------------
+
+for column in $ON; do
+  echo "### $column"
+  found=()
+  for name in $ARMS; do
+    for one in "$OUT/runs/$column/$name" "$OUT/runs/$column/$name"-seed*; do
+      if [ -f "$one/metrics.json" ]; then found+=("$one"); fi
+    done
+  done
+  if [ ${#found[@]} -gt 0 ]; then "$BIN/python" runs/nano_table.py "${found[@]}"; fi
 done | tee "$OUT/table.md"
+students=()
+for name in $ARMS; do
+  case $name in teacher-*) for one in "$OUT/$name" "$OUT/$name"-seed*; do if [ -f "$one/vretrver.json" ]; then students+=("$one"); fi; done ;; esac
+done
+if [ ${#students[@]} -gt 0 ]; then
+  "$BIN/python" runs/nano_bias.py "${students[@]}" --words "$OUT/words-ledger" "$OUT/words-narrator" | tee "$OUT/bias.md"
+fi
+"$BIN/python" runs/nano_ablation.py describe "$OUT"
+"$BIN/vretrver" report ablation "$OUT" -o "$OUT/ablation.html"
 exit $failed

@@ -112,7 +112,7 @@ def read_cells(folder: Path, plan: Plan) -> Measured:
         first: RunFolder | None = None
         for row in plan.rows:
             found: dict[int, tuple[RunFolder, dict[str, Looks]]] = {}
-            paths = seeds_of(folder / "runs" / column.folder, row.id)
+            paths = seeds_of(folder / "runs" / column.folder, row.folder)
             for seed, path in paths.items():
                 if not (path / "metrics.json").is_file():
                     missing.append((row.id, column.id, f"{path.name} is not finished"))
@@ -141,18 +141,19 @@ def pooled(pairs: Sequence[tuple[Cell, Cell]]) -> Difference | None:
 
     Columns that share queries (parts of one run) count each query once.
     """
+    return _difference(pooled_hits(pairs))
+
+
+def pooled_hits(pairs: Sequence[tuple[Cell, Cell]]) -> list[tuple[float, float]]:
+    """How often a and b were right, by query over several columns, each query once."""
     together: dict[tuple[str, str], tuple[float, float]] = {}
     for a, b in pairs:
-        data = str(next(iter(a.runs.values())).config.get("data"))
+        of = next(iter(a.runs.values())).config
         other = dict(zip(b.topics, b.hits, strict=True))
         for topic, hit in zip(a.topics, a.hits, strict=True):
             if topic in other:
-                together[data + _degraded(a), topic] = (hit, other[topic])
-    return _difference(list(together.values()))
-
-
-def _degraded(cell: Cell) -> str:
-    return str(next(iter(cell.runs.values())).config.get("degrade"))
+                together[f"{of.get('data')} {of.get('degrade')}", topic] = (hit, other[topic])
+    return list(together.values())
 
 
 def against_incoming(cell: Cell) -> Difference | None:

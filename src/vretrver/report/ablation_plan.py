@@ -47,7 +47,8 @@ class Row:
     """One way to make an agent.
 
     Args:
-        id: its folder's name under each column. label: its name in tables. what: how it was made, in words.
+        id: names it. label: its name in tables. what: how it was made, in words.
+        runs: its folder's name under each column; the id when "". Several rows may read one, in tables of their own.
         part: the table it stands in: its title; rows of the same part stand together.
         paper: the paper's row beside it, as `report.paper.ABLATION` names it; "" for none.
         training: the folder with its training's log, for dynamics; "" for none.
@@ -59,19 +60,25 @@ class Row:
     id: str
     label: str
     what: str = ""
+    runs: str = ""
     part: str = "The curriculum"
     paper: str = ""
     training: str = ""
 
     def __post_init__(self) -> None:
         _name("row", self.id)
-        if _SEED.fullmatch(self.id):
-            raise InvalidInput(f"the row {self.id!r} is named like a seed of a row; leave -seedN to the folders")
+        _name("run folder", self.folder)
+        if _SEED.fullmatch(self.folder):
+            raise InvalidInput(f"the row {self.folder!r} is named like a seed of a row; leave -seedN to the folders")
         if self.training:
             _name("training folder", self.training)
         known = [one.system for one in paper.ABLATION]
         if self.paper and self.paper not in known:
             raise InvalidInput(f"the paper's ablation has no row {self.paper!r}; it has {', '.join(known)}")
+
+    @property
+    def folder(self) -> str:
+        return self.runs or self.id
 
     @property
     def published(self) -> float | None:

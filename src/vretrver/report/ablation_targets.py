@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vretrver.evaluation.statistics import interval
-from vretrver.report.ablation_cells import Cell, Measured, against_incoming, pooled
+from vretrver.report.ablation_cells import Cell, Measured, against_incoming, pooled, pooled_hits
 from vretrver.report.ablation_plan import Plan
 from vretrver.report.words import amount, difference, percent, value
 
@@ -39,13 +39,20 @@ class Target:
 
 def targets(plan: Plan, measured: Measured) -> list[Target]:
     """All targets, over the columns of their kind together; degraded columns decide none."""
-    world = [column.id for column in plan.columns if column.kind == "world"]
-    real = [column.id for column in plan.columns if column.kind == "real"]
+    world, real = _wholes(plan, "world"), _wholes(plan, "real")
     return [
         _looking(plan, measured, world),
         _economy(plan, measured, world),
         _untrained(plan, measured, world),
         _real(plan, measured, real),
+    ]
+
+
+def _wholes(plan: Plan, kind: str) -> list[str]:
+    """The columns of a kind, without those that are parts of another: no query decides twice."""
+    whole = {column.folder for column in plan.columns if not column.groups}
+    return [
+        column.id for column in plan.columns if column.kind == kind and not (column.groups and column.folder in whole)
     ]
 
 
@@ -55,7 +62,7 @@ def _looking(plan: Plan, measured: Measured, columns: Sequence[str]) -> Target:
     found = pooled(pairs)
     if found is None:
         return Target("looking", asked, gone, None)
-    text, full = (interval(_hits(pairs, side)) for side in (0, 1))
+    text, full = (interval(hits) for hits in zip(*pooled_hits(pairs), strict=True))
     apart = text[1] < full[0]
     said = (
         f"{value(found.b)} [{value(full[0])}, {value(full[1])}] against {value(found.a)} [{value(text[0])}, "
@@ -132,10 +139,6 @@ def _pairs(measured: Measured, a: str, b: str, columns: Sequence[str]) -> tuple[
 
 def _partly(gone: str) -> str:
     return f"; {gone}" if gone else ""
-
-
-def _hits(pairs: Sequence[tuple[Cell, Cell]], side: int) -> list[float]:
-    return [hit for pair in pairs for hit in pair[side].hits]
 
 
 def _redundant(cells: Sequence[Cell]) -> float | None:
