@@ -43,7 +43,7 @@ from vretrver.training.grpo.tapes import Recorder
 from vretrver.training.grpo.trainer import arguments_of, make_trainer, require_trl
 from vretrver.training.grpo.watching import keeper, watcher
 from vretrver.training.grpo.writers import Transformers, Vllm, Writer, vllm_options
-from vretrver.training.rewards import load_reward
+from vretrver.training.rewards import Reward, load_reward
 from vretrver.training.rows import RowMaker
 from vretrver.training.samples import PAGES, Sampler, sampling_callback
 from vretrver.training.sft import PLACE, STEPS, last_whole
@@ -87,13 +87,20 @@ class EapoConfig:
 
 
 def eapo(
-    config: EapoConfig, parent: Path, folder: Path, *, callbacks: Sequence[Any] = (), progress: bool = True
+    config: EapoConfig,
+    parent: Path,
+    folder: Path,
+    *,
+    reward: Reward | None = None,
+    callbacks: Sequence[Any] = (),
+    progress: bool = True,
 ) -> Checkpoint:
     """Train, or go on; every process of `accelerate launch` calls this alike.
 
     Args:
         parent: a finished checkpoint of this vretrver's protocol.
         folder: where the model, its record, log, curves and rollouts go.
+        reward: one of your own, instead of the one that the settings name.
         callbacks: further `transformers.TrainerCallback`s.
         progress: draw progress on stderr.
 
@@ -110,14 +117,17 @@ def eapo(
     require_libraries()
     require_trl()
     known = Checkpoint.read(parent)
-    claim_folder(made(folder / PLACE), config, ignoring=FREE, parent=_digest(parent, known))
+    named = load_reward(config.reward, **config.weights) if reward is None else reward
+    claim_folder(made(folder / PLACE), config, ignoring=FREE, parent=_digest(parent, known), rewarded_by=named.name)
     if (folder / RECORD).is_file():
         return Checkpoint.read(folder)
     with quiet_libraries():
-        return _trained(config, parent, folder, callbacks, progress)
+        return _trained(config, parent, folder, named, callbacks=callbacks, progress=progress)
 
 
-def _trained(config: EapoConfig, parent: Path, folder: Path, callbacks: Sequence[Any], progress: bool) -> Checkpoint:
+def _trained(
+    config: EapoConfig, parent: Path, folder: Path, reward: Reward, *, callbacks: Sequence[Any], progress: bool
+) -> Checkpoint:
     train, state, cache = replace(config.train, model=str(parent)), processes(), cache_folder(config.cache)
     say = progress and state.is_main_process
     with state.main_process_first():  # one draws scenes and builds indexes, the others find them
@@ -127,7 +137,7 @@ def _trained(config: EapoConfig, parent: Path, folder: Path, callbacks: Sequence
     steps = train.max_steps or math.ceil(train.epochs * len(course.exercises) / groups) * train.iterations
     arguments = arguments_of(train, config.sampling, steps, folder / PLACE / STEPS)
     loaded = _model(train)
-    practice = _Practice(config, course, loaded, folder, state)
+    practice = _Practice(config, course, loaded, folder, reward)
     estimates = practice.estimates
     summary = f"{len(course.exercises)} queries, {groups} groups of {config.sampling.rollouts} a step"
     summary += f"; left out: {course.left_out} without a right candidate" if course.left_out else ""
@@ -160,7 +170,7 @@ def _trained(config: EapoConfig, parent: Path, folder: Path, callbacks: Sequence
         raise
     except OSError as fault:
         raise StorageError(f"cannot write {folder}: {fault.strerror or fault}") from fault
-    done = _record(config, course, loaded, trainer, state.num_processes)
+    done = _record(config, course, loaded, trainer, reward)
     if state.is_main_process:
         estimates.save(folder / PLACE)
         done.write(folder)
@@ -172,8 +182,8 @@ def _trained(config: EapoConfig, parent: Path, folder: Path, callbacks: Sequence
 class _Practice:
     """Makes the rollouts of each step: which queries, which groups count, what is kept and noted of them."""
 
-    def __init__(self, config: EapoConfig, course: Course, loaded: Loaded, folder: Path, state: Any) -> None:
-        self._config, self._folder, self._state = config, folder, state
+    def __init__(self, config: EapoConfig, course: Course, loaded: Loaded, folder: Path, reward: Reward) -> None:
+        self._config, self._folder, self._state = config, folder, processes()
         self._exercises = course.by_key
         self._turns = course.habits.max_tool_turns + 1
         train, name = config.train, loaded.name
@@ -188,7 +198,7 @@ class _Practice:
             recorder,
             self.pixels,
             self._writer(name),
-            load_reward(config.reward, **config.weights),
+            reward,
             max_tokens=limit,
             shuffle=config.sampling.shuffle,
             seed=train.seed,
@@ -329,16 +339,16 @@ def _advice(config: EapoConfig, longest: int) -> str:
     )
 
 
-def _record(config: EapoConfig, course: Course, loaded: Loaded, trainer: Any, processes: int) -> Checkpoint:
+def _record(config: EapoConfig, course: Course, loaded: Loaded, trainer: Any, reward: Reward) -> Checkpoint:
     steps = trainer.state.global_step
     facts = {
         "queries": len(course.exercises),
         "left_out": course.left_out,
         "steps": steps,
         "rollouts": steps // config.train.iterations * config.train.batch,
-        "reward": config.reward,
+        "reward": reward.name,
         "weights": dict(config.weights),
-        "processes": processes,
+        "processes": trainer.args.world_size,
     }
     hashes = {course.prompt_hash: facts["rollouts"]}
     return Checkpoint(STAGE, protocol_digest(), hashes, loaded.name, course.habits.to_record(), facts, versions())
