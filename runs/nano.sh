@@ -16,7 +16,7 @@
 #     REAL      the folder of such tasks; with it grocery_task4 and garments_task7 are columns too
 #     WORLD     groups of the world that are asked and learnt, such as "i->i/which i->i/print"; all when empty
 #     SEEDS     "0", or "0 1 2": every training once with each
-#     LEARN LEARN_TEXT LEARN_RSFT LEARN_RL   questions that each stage learns from; STEPS_RL steps of stage III
+#     LEARN LEARN_TEXT LEARN_RSFT LEARN_RL   questions that each stage learns from; STEPS_SFT STEPS_RL steps
 #     DEGRADE   of the degraded columns, such as blur=2 (the default)
 #     BASE      the command that makes the base model, runs/nano/base.sh; or START=FOLDER: one that is there
 #
@@ -28,7 +28,7 @@ BIN=${BIN:-.venv/bin} SETTINGS=${SETTINGS:-runs/nano_} DISTRACTORS=${DISTRACTORS
 ARMS=${ARMS:-base-no-tools base text sft rsft text-rl sft-rl full evidence} SEEDS=${SEEDS:-0} TOKENS=${TOKENS:-300}
 ON=${ON:-seen test test-degraded${REAL:+ grocery_task4 garments_task7}} DEGRADE=${DEGRADE:-blur=2}
 WORLD=${WORLD:-} REAL=${REAL:-} BATCH=${BATCH:-16}
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} ARMS ON WORLD SEEDS SIZE SETTINGS DISTRACTORS
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} ARMS ON WORLD SEEDS SIZE SETTINGS DISTRACTORS DEGRADE
 failed=0
 say() { echo "== $(date +%H:%M) $*" >&2; }
 at() { if [ "$2" = 0 ]; then echo "$OUT/$1"; else echo "$OUT/$1-seed$2"; fi; }
@@ -48,11 +48,14 @@ asked() { # how many questions of the task, where that is said; and of which gro
   if [ -n "$1" ]; then printf '%s\n' --set "tasks.0.size=$1"; fi
   if [ -n "$toml" ]; then printf '%s\n' --set "tasks.0.groups=[$toml]"; fi
 }
+declare -A written
 synthesize() { # settings, name, questions, more settings
   local from=$1 name=$2 more
+  if [ -n "${written[$name]:-}" ]; then return 0; fi
   mapfile -t more < <(asked "$3")
   shift 3
-  train synthesize "$SETTINGS$from.toml" -o "$OUT/$name" "${shared[@]}" "${more[@]}" "$@"
+  train synthesize "$SETTINGS$from.toml" -o "$OUT/$name" "${shared[@]}" "${more[@]}" "$@" &&
+    written[$name]=yes
 }
 tune() { # name, seed, data folders..: stage I
   local name=$1 seed=$2 data=
@@ -60,6 +63,7 @@ tune() { # name, seed, data folders..: stage I
   for one in "$@"; do data+="\"$OUT/$one\","; done
   local more=()
   if [ "$name" = text ] || [ -n "${NO_SAMPLES:-}" ]; then more=(--set samples.every=0); fi
+  if [ -n "${STEPS_SFT:-}" ]; then more+=(--set "max_steps=$STEPS_SFT"); fi
   train sft "${SETTINGS}sft.toml" -o "$(at "$name" "$seed")" "${shared[@]}" --set "model=\"$OUT/base\"" \
     --set "data=[$data]" --set "seed=$seed" "${more[@]}"
 }

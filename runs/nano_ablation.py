@@ -4,7 +4,7 @@
     python runs/nano_ablation.py describe OUT      # after: OUT/ablation.toml, for `vretrver report ablation OUT`
 
 Both read the script's environment: ARMS, ON, WORLD, SEEDS, SIZE, SETTINGS, LEARN, LEARN_TEXT, LEARN_RSFT, LEARN_RL,
-STEPS_RL, WORDS. RATES="episode=0.3,row=0.1" changes the seconds that estimates are made of.
+STEPS_SFT, STEPS_RL, WORDS. RATES="episode=0.3,row=0.1" changes the seconds that estimates are made of.
 """
 
 from __future__ import annotations
@@ -68,6 +68,11 @@ def arms() -> list[str]:
     return given("ARMS").split()
 
 
+def made() -> list[str]:
+    """The arms that are run: the one that has the full agent's reward is the full agent."""
+    return list(dict.fromkeys("full" if arm == f"reward-{default_reward()}" else arm for arm in arms()))
+
+
 # -- before ----------------------------------------------------------------------------------------------------------
 
 
@@ -75,11 +80,11 @@ def plan(out: Path) -> None:
     """Print every stage with the minutes that it may take on one core; what is there already takes none."""
     rates = RATES | {name: float(value) for name, _, value in (one.partition("=") for one in _rates())}
     whole = 0.0
-    print(f"{'stage':<34}{'minutes':>8}   of what", file=sys.stderr)
+    print(f"{'stage':<46}{'minutes':>8}   of what", file=sys.stderr)
     for name, seconds, what, done in stages(out, rates):
-        print(f"{name:<34}{0 if done else seconds / 60:>8.1f}   {what}{' (there)' if done else ''}", file=sys.stderr)
+        print(f"{name:<46}{0 if done else seconds / 60:>8.1f}   {what}{' (there)' if done else ''}", file=sys.stderr)
         whole += 0 if done else seconds
-    print(f"{'in all':<34}{whole / 60:>8.1f}", file=sys.stderr)
+    print(f"{'in all':<46}{whole / 60:>8.1f}", file=sys.stderr)
 
 
 def _rates() -> list[str]:
@@ -88,12 +93,12 @@ def _rates() -> list[str]:
 
 def stages(out: Path, rates: dict[str, float]) -> Iterator[tuple[str, float, str, bool]]:
     """(name, seconds, in words, whether it is there)."""
-    wanted = {need for arm in arms() for need in needs(arm)}
+    wanted = {need for arm in made() for need in needs(arm)}
     for name in [one for one in ORDER if one in wanted]:
         for seed in given("SEEDS", "0").split() if name not in ("data", "data-text") else ["0"]:
             folder = out / (name if seed == "0" else f"{name}-seed{seed}")
             yield (folder.name, *stage(name, rates), _finished(folder))
-    for arm in arms():
+    for arm in made():
         for column in given("ON").split():
             for seed in given("SEEDS", "0").split() if arm in wanted or arm not in ORDER else ["0"]:
                 name = arm if seed == "0" else f"{arm}-seed{seed}"
@@ -123,8 +128,6 @@ def needs(arm: str) -> list[str]:
         "full": ["rsft"], "tuned": ["rsft"],
     }  # fmt: skip
     if arm.startswith("reward-"):
-        if arm == f"reward-{default_reward()}":
-            return needs("full")
         return [*needs("rsft"), arm]
     if arm not in ORDER:
         return []
@@ -140,7 +143,7 @@ def stage(name: str, rates: dict[str, float]) -> tuple[float, str]:
         return count * (rates["write"] + drawing) + rates["start"], f"{count} trajectories"
     if name in ("sft", "text"):
         count = int(given("LEARN_TEXT") or learn) if name == "text" else learn
-        return _tuning(settings("sft"), count, rates)
+        return _tuning(stage_one(), count, rates)
     if name == "rsft":
         config = settings("rsft")
         asked = int(given("LEARN_RSFT") or config["tasks"][0]["size"])
@@ -150,7 +153,7 @@ def stage(name: str, rates: dict[str, float]) -> tuple[float, str]:
         seconds = asked * rates["draw"] + rollouts * rates["episode"] + tuned
         return seconds, f"{rollouts} rollouts, then about {kept} examples"
     if name.startswith("teacher-"):
-        return _tuning(settings("sft"), learn * (2 if name.endswith("both") else 1), rates)
+        return _tuning(stage_one(), learn * (2 if name.endswith("both") else 1), rates)
     seconds, said = _optimising(rates)
     if name in ("zoom", "select"):  # all stages once more
         parts = [stage(one, rates)[0] for one in ("data", "sft", "rsft")]
@@ -177,6 +180,11 @@ def _optimising(rates: dict[str, float]) -> tuple[float, str]:
 def settings(name: str) -> dict[str, Any]:
     """The settings that nano.sh trains with."""
     return tomllib.loads(Path(f"{given('SETTINGS', 'runs/nano_')}{name}.toml").read_text(encoding="utf-8"))
+
+
+def stage_one() -> dict[str, Any]:
+    """Its settings, with the script's number of steps where one is given."""
+    return settings("sft") | ({"max_steps": int(given("STEPS_SFT"))} if given("STEPS_SFT") else {})
 
 
 def default_reward() -> str:
