@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from vretrver.answering import Answer
+from vretrver.answering.writer import MODEL_FAILED
 from vretrver.errors import VretrverError
 from vretrver.images import image_size
 from vretrver.server.rerank_schemas import RerankBody
 from vretrver.server.traces import without_folders
 from vretrver.trace import Ranking, Result
 
+log = logging.getLogger("vretrver.server")
 _FALL = 1e-6
 """How much of a relevance score is its rank's: enough to fall strictly, too little to be seen."""
 
@@ -38,6 +42,17 @@ def search_answer(
         shown["alike"] = None if alike is None else alike.get(document.id)
     answer["trace"] = None if trace is None else f"/v1/traces/{trace}"
     hidden: dict[str, Any] = without_folders(ranking, roots)(answer)
+    return hidden
+
+
+def question_answer(answer: Answer, roots: Sequence[Path], trace: str | None) -> dict[str, Any]:
+    """`Answer.to_json` with the ranking as a search gives it; what a fault of the model says stays in the log."""
+    said = answer.to_json()
+    if answer.error is not None and answer.error.startswith(MODEL_FAILED):
+        log.warning("%s", answer.error)
+        said["error"] = f"{MODEL_FAILED}; the server's log says why"
+    said["ranking"] = search_answer(answer.ranking, roots, trace)
+    hidden: dict[str, Any] = without_folders(answer.ranking, roots)(said)
     return hidden
 
 

@@ -11,7 +11,7 @@ from pydantic.json_schema import models_json_schema
 
 from vretrver import __version__
 from vretrver.server.rerank_schemas import RerankBody
-from vretrver.server.schemas import WORDS, DocumentsBody, FaultAnswer, SearchBody
+from vretrver.server.schemas import WORDS, AskBody, DocumentsBody, FaultAnswer, SearchBody
 
 _TEMPLATE = "#/components/schemas/{model}"
 JPEG = {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}
@@ -80,7 +80,7 @@ def install(app: FastAPI, guarded: bool) -> None:
             document = get_openapi(
                 title="vretrver", version=__version__, description=app.description, routes=app.routes
             )
-            models = [(model, "validation") for model in (SearchBody, RerankBody, DocumentsBody)]
+            models = [(model, "validation") for model in (SearchBody, AskBody, RerankBody, DocumentsBody)]
             _names, more = models_json_schema(models, ref_template=_TEMPLATE)  # type: ignore[arg-type]
             document["components"]["schemas"].update(more["$defs"])
             if guarded:

@@ -17,6 +17,7 @@ from vretrver.server.settings import Settings
 from vretrver.server.traces import Traces
 from vretrver.server.updates import Updates
 from vretrver.server.uploads import Uploads
+from vretrver.server.words import Words
 from vretrver.trace import Ranking
 
 
@@ -31,6 +32,7 @@ class Server:
     traces: Traces
     uploads: Uploads
     updates: Updates
+    words: Words
     metrics: Metrics
 
     @property

@@ -27,7 +27,7 @@ from vretrver.server.rerank_schemas import (
     TextItem,
     TextQuery,
 )
-from vretrver.server.schemas import WORDS, DocumentsBody, SearchBody
+from vretrver.server.schemas import WORDS, AskBody, DocumentsBody, SearchBody
 from vretrver.server.settings import Settings
 from vretrver.types import Document, ImageRef, Query
 
@@ -65,6 +65,12 @@ class Reading:
         images = await self._pictures(sources)
         text = body.text if re.search(WORDS, body.text or "") else None  # controls alone say nothing
         return Asked(body, Query(text, tuple(images), (body.instruction or "").strip() or None))
+
+    async def question(self, request: Request) -> tuple[AskBody, Query]:
+        """A question from JSON."""
+        body: AskBody = validated(AskBody, await _json(request))
+        images = await self._pictures([Source(image, f"images.{at}") for at, image in enumerate(body.images)])
+        return body, Query(body.text, tuple(images))
 
     async def rerank(self, request: Request) -> tuple[RerankBody, Query, list[Document]]:
         """A rerank's query and documents; a document's id is its place in the request."""

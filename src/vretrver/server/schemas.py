@@ -107,6 +107,20 @@ class SearchBody(Strict):
     fold: bool = Field(False, description="Whether to say which results look like a better one.")
 
 
+class AskBody(Strict):
+    """A question, with or without pictures."""
+
+    text: Said = Field(description="The question.")
+    images: list[Image] = Field(default=[], max_length=8)
+    k: Annotated[int, Field(ge=1, le=20), BeforeValidator(whole)] = Field(
+        5, description="How many sources the model is given."
+    )
+    top_k: Few | None = Field(None, description="How many candidates the agent looks at.")
+    where: Where | None = None
+    policy: bool | None = Field(None, description="Whether the agent looks; the server's habit when left out.")
+    budget: Spend | None = Field(None, description="What the question may cost, ranking and answer together.")
+
+
 class Evidence(BaseModel):
     """One look at one picture."""
 
@@ -147,6 +161,29 @@ class SearchAnswer(BaseModel):
     usage: dict[str, Any]
     partial: bool
     trace: str | None = Field(description="URL of what the agent did; null when nobody looked.")
+
+
+class Cited(BaseModel):
+    """A source that an answer rests on."""
+
+    source: int = Field(description="Its number in the answer's text, and its rank among the results.")
+    id: str
+    path: str | None = Field(description="Where its picture is below the folder that was indexed.")
+    box: list[int] | None = Field(description="x0, y0, x1, y1 in pixels of the original; null for the whole source.")
+    quote: str | None = Field(description="Words of its text, which do stand there.")
+
+
+class AskAnswer(BaseModel):
+    """An answer whose citations were checked: the sources, regions and words that it names exist."""
+
+    answer: str = Field(description="With [n] where source n is cited; empty when there is none.")
+    no_answer: bool = Field(description="The sources do not answer the question, or nothing was found.")
+    uncited: bool = Field(description="It cites no source: the model's own word.")
+    citations: list[Cited]
+    repairs: list[str] = Field(description="What was dropped or mended in the model's citations.")
+    error: str | None = Field(description="Why there is neither an answer nor a `no_answer`.")
+    usage: dict[str, Any] = Field(description="Of the ranking and the answer together.")
+    ranking: SearchAnswer = Field(description="The sources, best first.")
 
 
 _TEXT_OR_IMAGE: JsonDict = {
@@ -218,8 +255,12 @@ class CollectionAnswer(BaseModel):
 
     documents: int
     policy: str | None = Field(description="Who looks at candidates; null where nobody does.")
+    answers: str | None = Field(description="Who answers questions; null where nobody does.")
     top_k: int = Field(description="How many candidates the agent looks at.")
     writable: bool
+    unread: int | None = Field(
+        description="Uploaded pictures whose printed words are still to be read; null where nobody reads them."
+    )
     folders: list[str] = Field(description="Folders that may be indexed on request.")
     images: int = Field(description="Most pictures in a request.")
     image_bytes: int = Field(description="Most bytes of a picture.")

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from copy import copy
 from dataclasses import dataclass, fields, replace
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
+from vretrver.answering import Answer, Writer, names_a_writer
 from vretrver.budget import Budget
 from vretrver.coarse import coarse_candidates, coarse_ranking
 from vretrver.indexes import filters
@@ -39,6 +41,16 @@ class _Find:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _Write:
+    """A ranking to answer from; `since` is when its request began, by `time.monotonic`."""
+
+    ranking: Ranking
+    k: int
+    budget: Budget
+    since: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Rank:
     """Candidates in the coarse order, or documents that have none yet; without a budget nobody looks."""
 
@@ -46,6 +58,9 @@ class _Rank:
     items: Sequence[Candidate] | Sequence[Document]
     budget: Budget | None
     tell: Tell | None = None
+
+
+_Models: TypeAlias = Workers[_Rank | _Write, Ranking | Answer]
 
 
 class Searching:
@@ -62,7 +77,7 @@ class Searching:
 
     def __init__(self, collection: Collection, settings: Settings, metrics: Metrics) -> None:
         self._collection, self._settings = collection, settings
-        self._reranker = _reranker(settings.policy)
+        self._reranker, self.writer = _reranker(settings.policy), _writer(settings.answers)
         self.policy = None if self._reranker is None else self._reranker.policy
         # A policy that waits for a server has `at_once`; others work here, and a second thread would gain nothing.
         threads = settings.workers or (4 if hasattr(self.policy, "at_once") else 1)
@@ -75,19 +90,28 @@ class Searching:
             )
             for name in ("vretrver-find", "vretrver-view")
         )
-        self._rankers = Workers[_Rank, Ranking](
-            self._rank, "vretrver-rank", threads=threads, batch=settings.batch, done=metrics.reranked, **sizes
+        self._rankers = _Models(
+            self._work, "vretrver-rank", threads=threads, batch=settings.batch, done=metrics.reranked, **sizes
         )
+        # A model of this machine may be the one that ranks, and is never asked by two threads.
+        self._writers = self._rankers
+        if self.writer is not None and hasattr(self.writer.policy, "at_once"):
+            threads = settings.workers or 4
+            self._writers = _Models(
+                self._work, "vretrver-write", threads=threads, batch=1, done=metrics.reranked, **sizes
+            )
 
     def close(self) -> None:
         self._finders.close()
         self._viewers.close()
         self._rankers.close()
+        if self._writers is not self._rankers:
+            self._writers.close()
 
     @property
     def waiting(self) -> int:
-        """Rerank jobs in the queue."""
-        return len(self._rankers)
+        """Rerank jobs in the queue, and answers."""
+        return len(self._rankers) + (0 if self._writers is self._rankers else len(self._writers))
 
     def budget(self, wanted: Budget | None) -> Budget:
         """What a request may spend: what it asks for, within what the operator allows.
@@ -96,6 +120,8 @@ class Searching:
             InvalidInput: it bounds money and the server knows no prices.
         """
         budget = within(wanted or Budget(), self._settings.budget)
+        if self.writer is not None:
+            Writer(self.writer.policy, budget=budget, prices=self.writer.prices)
         if self._reranker is None:
             return budget
         rules = self._reranker.rules
@@ -136,7 +162,7 @@ class Searching:
         """
         job = _Rank(query, items, budget if self.policy is not None else None, tell)
         documents = [item.document if isinstance(item, Candidate) else item for item in items]
-        return await self._answer(
+        ranking = await self._answer(
             self._rankers.submit(
                 job,
                 group=job.budget if tell is None else object(),
@@ -144,14 +170,41 @@ class Searching:
                 seconds=self._settings.seconds,
             )
         )
+        assert isinstance(ranking, Ranking)
+        return ranking
+
+    async def write(self, ranking: Ranking, k: int, budget: Budget, since: float) -> Answer:
+        """An answer to a ranking's query from its first k results.
+
+        Args:
+            budget: of the whole request. since: when it began, by `time.monotonic`.
+
+        Raises:
+            Refused: the queue is full, time is over, or this server answers no questions.
+        """
+        if self.writer is None:
+            raise refuse_answers()
+        shown = [result.document for result in ranking.results[:k]]
+        # Alone: what is left of the time is each request's own.
+        answer = await self._answer(
+            self._writers.submit(
+                _Write(ranking, k, budget, since),
+                group=object(),
+                weight=_weight([ranking.query, *shown]),
+                seconds=self._settings.seconds,
+            )
+        )
+        assert isinstance(answer, Answer)
+        return answer
 
     def check_room(self) -> None:
-        """Refuse a rerank before its pictures are read, where it could not be queued anyway.
+        """Refuse a rerank or a question before its pictures are read, where it could not be queued anyway.
 
         Raises:
             Refused: the queue is full.
         """
         self._rankers.check_room()
+        self._writers.check_room()
 
     async def _answer(self, future: Future[T]) -> T:
         try:
@@ -161,6 +214,19 @@ class Searching:
             raise late(self._settings.seconds) from None
 
     # -- what the threads do ------------------------------------------------------------------------------------
+
+    def _work(self, jobs: Sequence[_Rank | _Write]) -> Sequence[Ranking | Answer]:
+        """Jobs of one group are of one kind."""
+        writing = [job for job in jobs if isinstance(job, _Write)]
+        if writing:
+            return [self._write(job) for job in writing]
+        return self._rank([job for job in jobs if isinstance(job, _Rank)])
+
+    def _write(self, job: _Write) -> Answer:
+        assert self.writer is not None
+        writer = copy(self.writer)
+        writer.budget = job.budget
+        return writer.write([job.ranking], job.k, time.monotonic() - job.since)[0]
 
     def _find(self, jobs: Sequence[_Find]) -> list[list[Candidate]]:
         retriever = self._collection.edition.retriever
@@ -205,6 +271,11 @@ def refuse_policy() -> Refused:
     return Refused(422, "no_policy", "this server runs without an agent; leave out policy, or say false", "policy")
 
 
+def refuse_answers() -> Refused:
+    """What a question hears where nobody answers."""
+    return Refused(422, "no_answers", "this server answers no questions; start it with --answers POLICY")
+
+
 def within(wanted: Budget, most: Budget) -> Budget:
     """The lesser of two budgets, bound by bound."""
 
@@ -221,6 +292,12 @@ def _reranker(given: str | Policy | Reranker) -> Reranker | None:
     if isinstance(given, str) and given == "none":
         return None
     return Reranker(load_policy(given))
+
+
+def _writer(given: str | Policy | Writer | None) -> Writer | None:
+    if given is None or isinstance(given, Writer):
+        return given
+    return Writer(load_policy(names_a_writer(given) if isinstance(given, str) else given))
 
 
 def _weight(items: Sequence[Query | Document]) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from vretrver.answering import Writer
 from vretrver.budget import Budget
 from vretrver.errors import InvalidInput, MissingPath
 from vretrver.policies import Policy
@@ -26,6 +27,7 @@ class Settings:
     Args:
         policy: what looks at candidates: a name that `load_policy` takes, a policy, or a whole `Reranker`; `none` for
             the coarse order.
+        answers: what answers questions: a `Writer`, a policy, or the name of one that writes words; None answers none.
         top_k: candidates that the agent looks at where a request does not say.
         budget: the most that one request may spend; a request may ask for less.
         hosts: names under which the server is reached, without port. Anything else in a Host header is refused, so
@@ -52,6 +54,7 @@ class Settings:
     """
 
     policy: str | Policy | Reranker = "evidence"
+    answers: str | Policy | Writer | None = None
     top_k: int = 50
     budget: Budget = Budget(seconds=30)  # noqa: RUF009  # frozen
     hosts: tuple[str, ...] = LOOPBACK

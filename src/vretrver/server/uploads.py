@@ -4,7 +4,8 @@
     photos.vr/uploads/ab/abcd....jpg    its picture, named by its content
 
 So `vretrver index photos.vr/uploads/documents.jsonl -o photos.vr` does again what was done here, and what was
-acknowledged is on disk. One writer at a time: threads wait for each other, another process is an error.
+acknowledged is on disk. Printed words are left to `words`. One writer at a time: threads wait for each other, another
+process is an error.
 """
 
 from __future__ import annotations

@@ -1,17 +1,19 @@
 // Adding pictures: files and folders of this device in batches, or folders that the operator allowed on the server.
 
 import { ask, Fault, send } from "./api.js";
-import { clipped, closer, count, dialog, h, icon, number } from "./dom.js";
+import { clipped, closer, count, dialog, h, number } from "./dom.js";
+import { filesOf } from "./folders.js";
 
 const BATCH = 32;
 const LOOK_EVERY = 700; // milliseconds between two looks at how far a folder is
 const TRIES = 5;
 
-// Args: `about` as /v1/collection tells; `done` is called when the index has changed.
-export function openAdding({ about, done }) {
+// Args: `about` as /v1/collection tells; `done` is called when the index has changed; `dropped` is what somebody dropped
+// before this was open.
+export function openAdding({ about, done, dropped = null }) {
   let box = null, stopped = false;
   const says = h("p", { class: "says", role: "status" }), bar = h("progress", { max: "1", value: "0", hidden: true }), trouble = h("ul", { class: "trouble" });
-  const input = (label, extra) => h("label", { class: "button" }, h("input", { type: "file", multiple: true, accept: "image/*", ...extra, on: { change: (event) => add([...event.target.files]) } }), label);
+  const input = (label, extra) => h("label", { class: "button" }, h("input", { type: "file", multiple: true, accept: "image/*", ...extra, on: { change: (event) => add([...event.target.files].map((file) => ({ file, name: file.webkitRelativePath || file.name }))) } }), label);
 
   function tell(words, share) {
     says.textContent = words;
@@ -22,11 +24,22 @@ export function openAdding({ about, done }) {
 
   const complain = (words) => trouble.children.length < 100 && trouble.append(h("li", null, clipped(words, 300)));
 
-  async function add(files) {
-    if (!files.length) return;
+  async function drop(transfer) {
+    const coming = filesOf(transfer, (n) => tell(`${count(n, "file")} so far …`, undefined)); // at once: the browser forgets what was dropped
+    busy(true);
+    try {
+      await add(await coming);
+    } catch (fault) {
+      tell(`That folder cannot be read (${fault.message}).`, null);
+      busy(false);
+    }
+  }
+
+  // Args: {file, name} of each, the name with its path.
+  async function add(named) {
+    if (!named.length) return tell("There was nothing in it.", null), busy(false);
     trouble.replaceChildren();
     busy(true);
-    const named = files.map((file) => ({ file, name: file.webkitRelativePath || file.name }));
     const fit = named.filter(({ file, name }) => {
       const why = !file.type.startsWith("image/") ? "no picture" : file.size > about.image_bytes ? `over ${Math.floor(about.image_bytes / 2 ** 20)} MB` : null;
       if (why && !name.split("/").at(-1).startsWith(".")) complain(`${name}: ${why}`);
@@ -45,7 +58,19 @@ export function openAdding({ about, done }) {
       tell(`${count(added, "picture")} added, then: ${fault.message}`, null);
     }
     busy(false);
-    if (added) done();
+    if (added) { done(); follow(added); }
+  }
+
+  // Until the words printed on what was added are read.
+  async function follow(added) {
+    const said = says.textContent;
+    const still = () => !stopped && !box.classList.contains("busy");
+    for (let { unread } = await ask("/v1/collection"); still(); { unread } = await ask("/v1/collection")) {
+      if (unread === null) return tell(`${said} Words printed on pictures are not read by this server.`, null);
+      if (!unread) return tell(`${said} Printed words are read.`, null), done();
+      tell(`${said} Reading printed words: ${number(unread)} to go.`, added > unread ? 1 - unread / added : undefined);
+      await new Promise((go) => setTimeout(go, LOOK_EVERY));
+    }
   }
 
   function* batches(files) {
@@ -110,14 +135,14 @@ export function openAdding({ about, done }) {
     box.classList.toggle("busy", is);
   }
 
-  const zone = h("div", { class: "zone" }, h("p", null, "Drop pictures here"), h("p", { class: "choose" }, input("Choose pictures", {}), input("Choose a folder", { webkitdirectory: true })));
+  const zone = h("div", { class: "zone" }, h("p", null, "Drop pictures or a folder here"), h("p", { class: "choose" }, input("Choose pictures", {}), input("Choose a folder", { webkitdirectory: true })));
   zone.addEventListener("dragover", (event) => { event.preventDefault(); zone.classList.add("over"); });
   zone.addEventListener("dragleave", () => zone.classList.remove("over"));
   zone.addEventListener("drop", (event) => {
     event.preventDefault();
     event.stopPropagation();
     zone.classList.remove("over");
-    if (!box.classList.contains("busy")) add([...event.dataTransfer.files]);
+    if (!box.classList.contains("busy")) drop(event.dataTransfer);
   });
   const folders = about.folders.length ? [h("h3", null, "Folders on the server"), h("ul", { class: "folders" }, about.folders.map((name) =>
     h("li", null, h("span", null, name), h("button", { type: "button", class: "button folder", on: { click: () => index(name) } }, "Index"))))] : [];
@@ -125,6 +150,7 @@ export function openAdding({ about, done }) {
   box.addEventListener("close", () => { stopped = true; });
   ask("/v1/updates").then(({ updates }) => {
     const running = updates.find((update) => update.state === "running");
-    if (running) { busy(true); watch(running).catch((fault) => tell(fault.message, null)).finally(() => busy(false)); }
+    if (running && !dropped) { busy(true); watch(running).catch((fault) => tell(fault.message, null)).finally(() => busy(false)); }
   }).catch(() => {});
+  if (dropped) drop(dropped);
 }

@@ -15,7 +15,7 @@ let running = null; // aborts the search on the way
 let opened = null; // the evidence that is in view
 
 const list = resultList({ open: (id) => { opened = openEvidence({ id, list: () => list, answer: () => answer, like: moreLike }); } });
-const box = queryBox({ changed: run, refuse: (words) => complain(new Fault(words)), limits: () => about });
+const box = queryBox({ changed: run, refuse: (words) => complain(new Fault(words)), limits: () => about, dropped });
 const filters = filterBar({ fields: () => about.fields, changed: run });
 
 async function learn() {
@@ -121,6 +121,14 @@ function stop() {
   document.body.classList.remove("busy");
   list.looking([]);
   summarise("stopped", ["Stopped.", "This is the order so far."]);
+}
+
+const add = (carried) => openAdding({ about, done: () => learn().catch(complain), dropped: carried });
+
+// A folder was dropped on the page: nothing to search with, but something to add.
+function dropped(transfer) {
+  if (about.writable) add(transfer);
+  else complain(new Fault("That is a folder. This server takes no pictures in; drop one picture to search with it."));
 }
 
 async function moreLike(result) {
@@ -255,7 +263,7 @@ at("theme").addEventListener("click", () => {
   wear(next);
 });
 at("add").prepend(icon("plus"));
-at("add").addEventListener("click", () => openAdding({ about, done: () => learn().catch(complain) }));
+at("add").addEventListener("click", () => add());
 at("looks").addEventListener("change", run);
 
 start();

@@ -1,11 +1,13 @@
 // The search box: words, and pictures that are chosen, pasted, dropped, or taken from a result.
 
 import { at, clipped, h, icon } from "./dom.js";
+import { holdsFolder } from "./folders.js";
 
 const MOST = 8;
 
-// Args: `changed` is called when there is something new to search for; `refuse` with words for what cannot be taken.
-export function queryBox({ changed, refuse, limits }) {
+// Args: `changed` is called when there is something new to search for; `refuse` with words for what cannot be taken;
+// `dropped` with what was dropped where that is a folder.
+export function queryBox({ changed, refuse, limits, dropped }) {
   let pictures = [];
   const text = at("text");
 
@@ -54,7 +56,10 @@ export function queryBox({ changed, refuse, limits }) {
   addEventListener("dragover", (event) => { if (event.dataTransfer) event.preventDefault(); });
   addEventListener("drop", (event) => {
     event.preventDefault();
-    if (carries(event)) { over(false); take(event.dataTransfer.files); }
+    if (!carries(event)) return;
+    over(false);
+    if (holdsFolder(event.dataTransfer)) dropped(event.dataTransfer);
+    else take(event.dataTransfer.files);
   });
   draw();
 

@@ -23,8 +23,10 @@ async def collection(server: Parts) -> dict[str, Any]:
     return {
         "documents": len(edition.rows),
         "policy": None if policy is None else policy.name,
+        "answers": None if server.searching.writer is None else server.searching.writer.policy.name,
         "top_k": settings.top_k,
         "writable": settings.writable,
+        "unread": server.words.left,
         "folders": server.updates.names if settings.writable else [],
         "images": settings.images,
         "image_bytes": settings.image_bytes,

@@ -30,6 +30,7 @@ async def add(request: Request, server: Parts) -> dict[str, Any]:
     _check_writable(server)
     documents = await server.reading.documents(request)
     added = await asyncio.to_thread(server.uploads.add, documents)
+    server.words.wake()
     skipped = [{"document": where, "reason": why} for where, why in added.skipped]
     return {"ids": added.ids, "skipped": skipped, "documents": len(server.collection.edition.rows)}
 
