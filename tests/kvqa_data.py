@@ -56,7 +56,8 @@ EVQA = [
 ]  # fmt: skip
 KNOWLEDGE = {
     CROW: {"title": "Crow", "section_titles": ["Crow", "Diet"],
-           "section_texts": ["A crow is a bird.", "Worms, mostly."], "image_urls": [], "image_reference_descriptions": [], "image_section_indices": [], "url": CROW},
+           "section_texts": ["A crow is a bird.", "Worms, mostly."], "image_urls": [],
+           "image_reference_descriptions": [], "image_section_indices": [], "url": CROW},
     ROSE: {"title": "Rose", "section_titles": ["Rose"], "section_texts": ["Roses are red, white or pink."],
            "image_urls": ["https://x/rose.jpg"], "image_reference_descriptions": [""], "image_section_indices": [0],
            "url": ROSE},

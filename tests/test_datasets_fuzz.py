@@ -21,6 +21,15 @@ from vretrver.errors import RecordError, VretrverError
 STRANGE: tuple[Any, ...] = (None, True, -1, 10**30, 1.5, " ", "\ud800", "../../a", [], [[]], [1, "a"], {}, {"a": {}})
 IMAGE = {"image_id": 1, "instance_bbox": [0, 0, 5, 5]}
 OBJECT = {"val_image_id": 1}
+ASKED = {"questions": [{"question_id": 1, "image_id": 1, "question": "a?"}]}
+JUDGED = {
+    "question_types": {"one": "a"},
+    "annotations": [{"question_id": 1, "question_type": "one", "answers": [{"answer": "a", "answer_id": 1}]}],
+}
+PASSAGE = {"passages.jsonl": {"id": "a", "text": "b"}}
+OF_ENTITY = {"data_id": "q", "image_id": "oven_00000001", "question": "a?", "answer": ["1"], "data_split": "val_x",
+             "answer_eval": [{"wikidata": 1.0, "range": [0.9, 1.1]}]}  # fmt: skip
+ARTICLE = {"wikidata_id": "Q1", "wikipedia_title": "a", "wikipedia_content": "b"}
 FILES: dict[str, tuple[str, Any, dict[str, Any], dict[str, str]]] = {
     "circo": (
         "annotations/val.json",
@@ -66,6 +75,18 @@ FILES: dict[str, tuple[str, Any, dict[str, Any], dict[str, str]]] = {
         {"image_splits/split.all.val.json": ["B1", "B2"]},
         {},
     ),
+    "okvqa": (
+        "OpenEnded_mscoco_val2014_questions.json", ASKED, {"mscoco_val2014_annotations.json": JUDGED, **PASSAGE}, {}
+    ),
+    "okvqa annotations": (
+        "mscoco_val2014_annotations.json", JUDGED, {"OpenEnded_mscoco_val2014_questions.json": ASKED, **PASSAGE}, {}
+    ),
+    "okvqa passages": (
+        "passages.jsonl", {"id": "a", "text": "b", "title": "c", "image": "d.jpg"},
+        {"OpenEnded_mscoco_val2014_questions.json": ASKED, "mscoco_val2014_annotations.json": JUDGED}, {},
+    ),
+    "infoseek": ("infoseek_val.jsonl", OF_ENTITY, {"articles.jsonl": ARTICLE}, {}),
+    "infoseek articles": ("articles.jsonl", ARTICLE, {"infoseek_val.jsonl": OF_ENTITY}, {}),
 }  # fmt: skip
 
 

@@ -39,7 +39,7 @@ def test_the_test_part(root: Path) -> None:
 def test_what_is_missing_is_named(root: Path) -> None:
     (root / "val2014/COCO_val2014_000000000003.jpg").unlink()
     assert missing_pictures(load_task("okvqa", root)) == [str(root / "val2014/COCO_val2014_000000000003.jpg")]
-    with pytest.raises(MissingPath, match=r"OK-VQA's annotation file is not there: .*mscoco_train2014_annotations.json"):
+    with pytest.raises(MissingPath, match=r"annotation file is not there: .*mscoco_train2014_annotations.json"):
         load_task("okvqa", root, split="train")
     with pytest.raises(InvalidInput, match="unknown split 'val'; choose from test, train"):
         load_task("okvqa", root, split="val")

@@ -10,6 +10,6 @@ generation and no tool: a detail that cannot be read at the size at which source
 
 from vretrver.answering.answer import Answer, Citation
 from vretrver.answering.answerer import Answerer, for_ranking
-from vretrver.answering.writer import SOURCES, Writer
+from vretrver.answering.writer import SOURCES, Writer, names_a_writer
 
-__all__ = ["SOURCES", "Answer", "Answerer", "Citation", "Writer", "for_ranking"]
+__all__ = ["SOURCES", "Answer", "Answerer", "Citation", "Writer", "for_ranking", "names_a_writer"]

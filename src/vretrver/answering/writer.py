@@ -22,6 +22,19 @@ from vretrver.usage import Prices, Usage
 
 SOURCES = 5
 SOURCE_TOKENS = 1024
+MODEL_FAILED = "the model failed"
+"""How an answer's error begins where the policy is to blame."""
+
+
+def names_a_writer(policy: str) -> str:
+    """The name of a policy that writes words.
+
+    Raises:
+        InvalidInput: it does not; says which do.
+    """
+    if not policy.startswith(("chat:", "local:")):
+        raise InvalidInput(f"{policy!r} cannot answer in words; give chat:URL#MODEL or local:MODEL")
+    return policy
 
 
 class Writer:
@@ -97,7 +110,7 @@ class Writer:
                 return [self._completed([draft])[0] for draft in drafts]
             why = f"{type(fault).__name__}: {' '.join(str(fault).split())[:500]}"
             usage = drafts[0].ranking.usage + replace(drafts[0].cost, seconds=time.perf_counter() - started)
-            return [Answer("", (), drafts[0].ranking, usage, error=f"the model failed: {why}")]
+            return [Answer("", (), drafts[0].ranking, usage, error=f"{MODEL_FAILED}: {why}")]
         seconds = (time.perf_counter() - started) / len(drafts)
         return [self._read(*pair, seconds) for pair in zip(drafts, completions, strict=True)]
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from vretrver.cli.parsing import Commands, add_certainty, add_costs, add_looking, command, positive
 from vretrver.cli.printing import print_json, printable
-from vretrver.errors import InvalidInput
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -70,9 +69,7 @@ def ask(options: Namespace) -> int:
 
 
 def _answerer(options: Namespace, query: Query) -> Answerer:
-    if not options.policy.startswith(("chat:", "local:")):
-        raise InvalidInput(f"{options.policy!r} cannot answer in words; give --policy chat:URL#MODEL or local:MODEL")
-    from vretrver.answering import Answerer, for_ranking
+    from vretrver.answering import Answerer, for_ranking, names_a_writer
     from vretrver.budget import Budget
     from vretrver.cli.agents import reranker_of
     from vretrver.pipeline import Pipeline
@@ -82,7 +79,7 @@ def _answerer(options: Namespace, query: Query) -> Answerer:
 
     budget = Budget.parse(options.budget) if options.budget else None
     left = None if budget is None else for_ranking(budget, options.k, len(query.images))
-    policy = load_policy(options.policy)
+    policy = load_policy(names_a_writer(options.policy))
     reranker = reranker_of(options, options.ranker or policy, left)
     return Answerer(
         Pipeline(Retriever.open(options.index), reranker),

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from vretrver import __version__, ocr
-from vretrver.answering import Writer
+from vretrver.answering import Writer, names_a_writer
 from vretrver.answering.prompt import system_prompt
 from vretrver.budget import Budget
 from vretrver.calibration import load_calibration, packaged
@@ -252,10 +252,9 @@ def _writer(given: str | Policy, task: Task, settings: Settings) -> Writer:
     """
     if not any(topic.expected for topic in task.topics):
         raise InvalidInput(f"{task.name} asks no questions, so there is nothing to answer; leave answers out")
-    if isinstance(given, str) and not given.startswith(("chat:", "local:")):
-        raise InvalidInput(f"{given!r} cannot answer in words; give chat:URL#MODEL or local:MODEL")
+    policy = load_policy(names_a_writer(given) if isinstance(given, str) else given)
     prices = None if settings.prices is None else Prices.parse(settings.prices)
-    return Writer(load_policy(given), source_tokens=settings.source_tokens, prices=prices, brief=True)
+    return Writer(policy, source_tokens=settings.source_tokens, prices=prices, brief=True)
 
 
 def _questions(writer: Writer, journal: Journal, settings: Settings) -> Questions:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from vretrver.answering import Answer, Writer
+from vretrver.answering.writer import MODEL_FAILED
 from vretrver.datasets import Topic
 from vretrver.errors import PolicyError
 from vretrver.evaluation.answered import Answered
@@ -46,7 +47,7 @@ class Questions:
         free = [replace(ranking, usage=Usage()) for ranking in rankings]  # so that the usage is the answer's alone
         answers = self._writer.write(free, self._sources)
         for answer in answers:
-            failed = (answer.error or "").startswith("the model failed")
+            failed = (answer.error or "").startswith(MODEL_FAILED)
             self._failing = self._failing + 1 if failed else 0
             if self._failing >= PATIENCE:
                 raise PolicyError(

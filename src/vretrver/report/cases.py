@@ -13,7 +13,7 @@ from vretrver.report.markup import Html, h
 from vretrver.report.run_folder import RunFolder
 from vretrver.report.thumbnails import Thumbnails
 from vretrver.report.trace_page import Traces
-from vretrver.report.words import percent
+from vretrver.report.words import percent, value
 from vretrver.trace import Ranking, Result
 from vretrver.types import ImageRef
 
@@ -70,7 +70,7 @@ def _case(outcome: Outcome, traces: Traces, links: Mapping[str, str], thumbnails
     return h("article", {"class": f"case {outcome.change}"},
         h("div", {"class": "asking"}, _pictures(outcome, ranking, thumbnails),
             h("div", {}, h("p", {"class": "words"}, _short(outcome.query) if outcome.query else "the picture alone"),
-                h("p", {"class": "id"}, outcome.topic), h("p", {"class": "id"}, _how(outcome)),
+                h("p", {"class": "id"}, outcome.topic), h("p", {"class": "id"}, _how(outcome)), _answer(outcome),
                 h("a", {"class": "button", "href": link}, "See how it looked") if link else None)),
         h("div", {"class": "plates"}, [
             _plate(title, name, outcome, found.get(name), thumbnails) for title, name in _shown(outcome)]),
@@ -118,6 +118,17 @@ def _places(name: str, outcome: Outcome) -> str:
 def _how(outcome: Outcome) -> str:
     used = ", ".join(f"{name} × {outcome.tools.count(name)}" for name in dict.fromkeys(outcome.tools))
     return (used or "no tool was used") + ("; said that nothing matches" if outcome.no_match else "")
+
+
+def _answer(outcome: Outcome) -> Html | None:
+    """What was answered to it, and the mark."""
+    given = outcome.answered
+    if given is None:
+        return None
+    mark = "" if given.score is None else f", marked {value(given.score)}"
+    cited = f", citing {', '.join(given.cited[:5])}" if given.cited else ", citing nothing" if given.text else ""
+    said = f"“{_short(given.text)}”" if given.text else "no answer" if given.no_answer else given.error or "no answer"
+    return h("p", {"class": "said"}, f"Answered: {said}{mark}{cited}")
 
 
 def _pictures(outcome: Outcome, ranking: Ranking | None, thumbnails: Thumbnails) -> list[Html | None]:

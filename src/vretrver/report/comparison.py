@@ -13,9 +13,9 @@ from os import PathLike
 from typing import Any
 
 from vretrver.errors import InvalidInput
+from vretrver.evaluation.measured import OF_ANSWERS, measured
 from vretrver.evaluation.outcome import Outcome, spending
 from vretrver.evaluation.statistics import RESAMPLES, paired_interval, sign_p
-from vretrver.metrics import measure
 from vretrver.report.run_folder import RunFolder, mapping, read_run
 from vretrver.report.words import amount, difference, money, p_value, plain, typed, value
 
@@ -82,7 +82,7 @@ class Comparison:
         failed_a, failed_b: how many of the common topics could not be asked; they count as misses.
         same_candidates: whether both ranked the same candidates, so that only the ranking differs.
         changed: configuration that differs, name -> (a's, b's).
-        contrasts: the headline, and hit@1 where that is another measure.
+        contrasts: the headline, and hit@1 where that is another measure; then what both runs answered, where they did.
         cost: per query and over the common topics, `COSTS` -> (a's, b's); None where it was not measured.
     """
 
@@ -152,7 +152,7 @@ def compare(
     pairs = [(one, held_b[topic]) for topic, one in held_a.items() if topic in held_b]
     if not pairs:
         raise InvalidInput(f"{a.path} and {b.path} share no topic with a known answer; run them on the same topics")
-    measures = dict.fromkeys((a.headline, "hit@1"))
+    measures = dict.fromkeys((a.headline, "hit@1", *_of_questions(pairs)))
     names = (a.name, b.name) if a.name != b.name else (str(a.path), str(b.path))
     return Comparison(
         a=names[0],
@@ -204,12 +204,21 @@ def _check(a: RunFolder, b: RunFolder) -> None:
 
 
 def _answerable(run: RunFolder) -> dict[str, Outcome]:
-    return {topic: one for topic, one in run.by_topic.items() if any(grade > 0 for grade in one.relevant.values())}
+    return {topic: one for topic, one in run.by_topic.items() if one.judged}
+
+
+def _of_questions(pairs: Sequence[tuple[Outcome, Outcome]]) -> list[str]:
+    """The measures of questions that both runs have."""
+    both = [one for pair in pairs for one in pair]
+    names = [] if any(one.bearing is None for one in both) else ["pr@5"]
+    marked = all(one.answered is not None and one.answered.score is not None for one in both)
+    return [*names, *(OF_ANSWERS if marked else ())]
 
 
 def _contrast(name: str, pairs: Sequence[tuple[Outcome, Outcome]], resamples: int, seed: int) -> Contrast:
-    before = [measure(name, a.order, a.relevant) for a, _b in pairs]
-    after = [measure(name, b.order, b.relevant) for _a, b in pairs]
+    value_of = measured(name)
+    before = [value_of(a, a.order) for a, _b in pairs]
+    after = [value_of(b, b.order) for _a, b in pairs]
     rows = list(zip(pairs, before, after, strict=True))
     won = tuple(pair[0].topic for pair, x, y in rows if y > x)
     lost = tuple(pair[0].topic for pair, x, y in rows if y < x)

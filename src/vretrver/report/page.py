@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from vretrver.errors import InvalidInput, StorageError
+from vretrver.report.answers import answers
 from vretrver.report.cases import cases, choose
 from vretrver.report.figures import calibration, looking, stability
 from vretrver.report.markup import Child, Html, h, joined
@@ -29,6 +30,7 @@ from vretrver.viewer.trace_file import replace_file
 MAX_RUNS = 200
 _READ = (
     ("hit@k", "the share of queries with a right answer among the first k (M-BEIR's tables call it Recall@k)"),
+    ("PR@k", "the share of questions with a passage that contains an answer among the first k"),
     ("before, after", "the first stage's order, which compares embeddings; the order after the agent looked"),
     ("ceiling", "the share of queries with a right answer among the k candidates: no ranking of them can do better"),
     ("won, lost", "a right answer came to first place; it left first place. Everything else is tied"),
@@ -152,6 +154,7 @@ def _sections(
         ("Side by side", "side-by-side", _titled((part[0].task, side_by_side(part, names)) for part in tasks)),
         ("Robustness", "robustness", joined(robustness(curves(runs), names)) or None),
         ("By part", "parts", _titled((names[run], groups(run)) for run in grouped)),
+        ("Questions and answers", "answers", answers(runs, names)),
         ("Calibration", "calibration", calibration(runs, names)),
         ("Looking and gain", "looking", looking(runs, names)),
         ("Order stability", "stability", stability(runs, names)),

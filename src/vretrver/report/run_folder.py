@@ -169,7 +169,22 @@ def _problem(outcome: Outcome) -> str | None:
     amounts = (outcome.repairs, outcome.seconds, *outcome.confidence, *outcome.scores)
     if any(number(amount) is None for amount in amounts) or not _is_sound(outcome.usage):
         return "a count, score or confidence is not a number"
-    return None
+    return _problem_of_questions(outcome)
+
+
+def _problem_of_questions(outcome: Outcome) -> str | None:
+    """The same of what only runs of questions have."""
+    bearing, given = {} if outcome.bearing is None else outcome.bearing, outcome.answered
+    if not isinstance(bearing, Mapping) or any(number(grade) is None for grade in bearing.values()):
+        return "bearing is not a map from ids to grades"
+    if not isinstance(outcome.kind, str) or not isinstance(outcome.pseudo, bool):
+        return "kind is not a string, or pseudo neither true nor false"
+    if given is None:
+        return None
+    if not all(isinstance(one, str) for one in (given.text, *given.cited)) or not isinstance(given.error, str | None):
+        return "an answer, what it cites or its error is not a string"
+    sound = (given.score is None or number(given.score) is not None) and number(given.seconds) is not None
+    return None if sound and _is_sound(given.usage) else "an answer's score or usage is not made of numbers"
 
 
 def _is_sound(usage: Usage) -> bool:

@@ -78,16 +78,17 @@ def opening(run: RunFolder) -> str:
     if not run.judged:
         return f"{asked} The right answers are not public, so nothing could be measured here."
     before, after = run.value("coarse", "hit@1"), run.value("reranked", "hit@1")
+    right = "A passage with an answer" if "relevant" in run.metrics else "The right answer"
     if not _reranked(run):
-        return f"{asked} The right answer came first for {percent(before)}. No agent looked at anything."
+        return f"{asked} {right} came first for {percent(before)}. No agent looked at anything.{_answers(run)}"
     done = "looking" if number(mapping(run.metrics, "looking").get("looked")) else "reranking without a look"
-    said = f"The right answer came first for {percent(before)} before {done} and for {percent(after)} after"
+    said = f"{right} came first for {percent(before)} before {done} and for {percent(after)} after"
     ends = run.interval("difference", "hit@1")
     if ends and before is not None and after is not None:
         within = f"95 % interval {difference(ends[0])} to {difference(ends[1])}"
         said += f" (a change of {difference(after - before)} points, {within})"
     won, lost = (int(number(run.metrics.get(kind)) or 0) for kind in ("wins", "losses"))
-    return f"{asked} {said}: {won:,} won, {lost:,} lost, {_verdict(ends)}."
+    return f"{asked} {said}: {won:,} won, {lost:,} lost, {_verdict(ends)}.{_answers(run)}"
 
 
 def overview(runs: Sequence[RunFolder]) -> str:
@@ -98,6 +99,24 @@ def overview(runs: Sequence[RunFolder]) -> str:
 def typed(text: str) -> str:
     """Minus signs and dashes as a keyboard has them: a terminal may know no others."""
     return text.replace("\N{MINUS SIGN}", "-").replace(DASH, "-")
+
+
+def _answers(run: RunFolder) -> str:
+    """A sentence about the answers of a run that gave any."""
+    told = mapping(run.metrics, "answers")
+    accuracy, grounded = number(told.get("accuracy")), number(told.get("grounded"))
+    if accuracy is None:
+        return ""
+    ends = ends_of(mapping(told, "interval").get("accuracy"))
+    within = f" (95 % interval {percent(ends[0])} to {percent(ends[1])})" if ends else ""
+    return f" Accuracy of the answers: {percent(accuracy)}{within}, {percent(grounded)} borne out by a cited source."
+
+
+def ends_of(given: Any) -> tuple[float, float] | None:
+    """An interval as metrics.json has it; None for anything else."""
+    ends = [number(end) for end in given] if isinstance(given, list) and len(given) == 2 else [None, None]
+    low, high = ends
+    return None if low is None or high is None else (low, high)
 
 
 def _asked_with(run: RunFolder) -> str:
