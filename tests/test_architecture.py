@@ -53,6 +53,7 @@ HOMES = {
     "transformers": {"policies", "training"},
     "peft": {"policies", "training"},
     "trl": {"training"},
+    "verl": {"training"},
     "matplotlib": {"training"},
     "fastapi": {"server"},
     "starlette": {"server"},

@@ -1,4 +1,4 @@
-"""Training: trajectories made, filtered, written and learned from (paper, section 3.4, stages I and II).
+"""Training: trajectories made, filtered, written and learned from (paper, section 3.4).
 
     examples.py     Example: one conversation to learn from, rebuilt from a trace
     teachers/       who writes trajectories: the oracle of the small-detail world, the evidence agent, any chat model
@@ -12,6 +12,8 @@
     rollouts.py     a checkpoint sampled through the product's episodes; rejection.py: which rollouts are kept
     rsft.py         stage II: rollouts, rejection, stage I's training again
     checkpoint.py   what a trained folder says of itself
+    rewards/        what a rollout is worth: the paper's, the released code's, ours
+    grpo/, eapo.py  stage III on TRL; verl/: the same rollouts and rewards in verl
     nano/           a small model of our own, from nothing
 
 A teacher gives a `Policy`, and trajectories come from the product's own reranker and episode run with it: what is

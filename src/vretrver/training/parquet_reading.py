@@ -33,7 +33,7 @@ def read_rows(path: Path, root: Path | None = None, *, check: bool = True) -> It
     number = 0
     for number, record in enumerate(_records(path), start=1):
         where = f"{path}: row {number}"
-        row = _row(record, where, place)
+        row = row_of(record, where, place)
         if check:
             _check_pictures(row, where)
         yield row
@@ -58,7 +58,15 @@ def _records(path: Path) -> Iterator[Mapping[str, Any]]:
         raise RecordError(f"{path} is not a readable parquet file: {str(fault).splitlines()[0][:200]}") from fault
 
 
-def _row(record: Mapping[str, Any], where: str, root: Path) -> Row:
+def row_of(record: Mapping[str, Any], where: str, root: Path) -> Row:
+    """One row of the released layout; `prompt`, `images` and `hit` may be missing.
+
+    Args:
+        where: opens every message. root: the folder that paths start from.
+
+    Raises:
+        RecordError: it does not parse.
+    """
     info = object_of(record.get("extra_info"), where, "extra_info")
     documents = _documents(info, where, root)
     prompt = {said.get("role"): said.get("content") for said in _objects(record.get("prompt"), where, "prompt")}

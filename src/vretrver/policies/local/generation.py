@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,12 +98,8 @@ class Generator:
             torch.cuda.empty_cache()
 
     def written(self, ids: Sequence[int]) -> Written:
-        """What tokens say, up to the end of the turn or of its call; what follows is padding."""
-        at = next((at for at, number in enumerate(ids) if number in self._ends), len(ids))
-        text = self._tokenizer.decode(ids[:at], skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        said, closed, after = text.partition(STOP)
-        ended = at < len(ids) and not closed
-        return Written(tuple(ids[: at + ended]), said + closed, not after, ended)
+        """As `written_of`, with this model's ends."""
+        return written_of(ids, self._tokenizer, self._ends)
 
     def _room(self, read: int) -> int:
         if self._limit is None:
@@ -122,6 +118,19 @@ class Generator:
         """
         outputs = int(self._model.config.get_text_config().vocab_size)
         return sorted((set(self._writer.control.values()) | set(range(len(self._tokenizer), outputs))) - self._ends)
+
+
+def written_of(ids: Sequence[int], tokenizer: Any, ends: Collection[int]) -> Written:
+    """What tokens say, up to the end of the turn or of its call; what follows is padding.
+
+    Args:
+        ends: the tokens that end a turn.
+    """
+    at = next((at for at, number in enumerate(ids) if number in ends), len(ids))
+    text = tokenizer.decode(ids[:at], skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    said, closed, after = text.partition(STOP)
+    ended = at < len(ids) and not closed
+    return Written(tuple(ids[: at + ended]), said + closed, not after, ended)
 
 
 class _CallIsClosed:
