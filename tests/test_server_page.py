@@ -14,6 +14,7 @@ from browser import Browser, found
 from conftest import MeanColour
 from served import Served, agent, cards, png, shares_words
 from vretrver.messages import Completion, Conversation, ToolCall
+from vretrver.ocr import Line
 from vretrver.policies.scripted import ScriptedPolicy
 from vretrver.protocol import render_tool_call
 from vretrver.server import Settings, app
@@ -348,6 +349,65 @@ def test_pictures_are_added_folded_and_hostile_words_stay_words(browser: Browser
         browser.ask("document.querySelector('[data-id=\"<b>\"] .tile').click()")
         assert text(browser, "dialog h2") == HOSTILE and browser.ask("document.title") != "stolen"
         assert browser.ask("document.querySelectorAll('#results img[src=\"x\"], dialog img').length") == 0
+
+
+class Hello:
+    """Reads the same word on every picture, once it is let."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+
+    def read(self, _picture: Any) -> list[Line]:
+        assert self.gate.wait(20)
+        return [Line("HELLO", (0, 0, 9, 9), 0.9)]
+
+
+def drop(browser: Browser, *paths: Path) -> None:
+    """Drag files or folders from the desktop onto the middle of the page."""
+    data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        browser.send("Input.dispatchDragEvent", type=kind, x=600, y=400, data=data)
+
+
+def trip(folder: Path) -> Path:
+    """A folder with three pictures, a file that is none, and things that are hidden."""
+    for name in ("pink.png", "day 2/brown.png", "day 2/teal.png", ".hidden.png", ".cache/gold.png"):
+        file = folder / "trip" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(png(file.stem.strip(".") if "hidden" not in name else "red"))
+    (folder / "trip" / "notes.txt").write_text("no picture")
+    return folder / "trip"
+
+
+def test_a_folder_is_dropped_or_chosen_and_its_print_read(browser: Browser, tmp_path: Path) -> None:
+    folder, hello = trip(tmp_path), Hello()
+    with Served(app(cards(tmp_path), Settings(policy=agent()), embedder=MeanColour(), reader=hello)) as server:
+        visit(browser, server)
+        drop(browser, folder)  # on the page itself: a folder is nothing to search with
+        browser.wait("(document.querySelector('.says') || {}).innerText?.includes('Reading printed words: 3 to go')")
+        assert text(browser, ".says").startswith("3 pictures added, and found by the next search.")
+        assert text(browser, ".trouble") == "1 file that is no picture"
+        added = {name for name in server.app.state.server.collection.edition.index.ids() if name.startswith("trip")}
+        assert added == {"trip/pink.png", "trip/day 2/brown.png", "trip/day 2/teal.png"}
+        hello.gate.set()
+        browser.wait("document.querySelector('.says').innerText.endsWith('Printed words are read.')")
+        server.delete("/v1/documents", params={"id": ["trip/pink.png"]})
+        browser.choose(".zone input[webkitdirectory]", folder)
+        browser.wait("document.querySelector('.says').innerText.startsWith('3 pictures added')")
+        browser.wait("document.querySelector('.says').innerText.endsWith('Printed words are read.')")
+        assert set(server.app.state.server.collection.edition.index.ids()) >= added
+        browser.press("Escape")
+        browser.wait("document.getElementById('holds').textContent.startsWith('9 documents')")
+
+
+def test_a_server_that_only_reads_takes_no_folder(browser: Browser, tmp_path: Path) -> None:
+    settings = Settings(policy=agent(), writable=False)
+    with Served(app(cards(tmp_path), settings, embedder=MeanColour())) as server:
+        visit(browser, server)
+        assert browser.ask("document.getElementById('add').hidden")
+        drop(browser, trip(tmp_path))
+        browser.wait("!document.getElementById('fault').hidden")
+        assert "That is a folder." in text(browser, "#fault")
 
 
 def test_a_token_is_asked_for_once(browser: Browser, tmp_path: Path) -> None:

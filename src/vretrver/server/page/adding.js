@@ -27,6 +27,7 @@ export function openAdding({ about, done, dropped = null }) {
   async function drop(transfer) {
     const coming = filesOf(transfer, (n) => tell(`${count(n, "file")} so far …`, undefined)); // at once: the browser forgets what was dropped
     busy(true);
+    tell("Looking for pictures …", undefined);
     try {
       await add(await coming);
     } catch (fault) {
@@ -40,11 +41,15 @@ export function openAdding({ about, done, dropped = null }) {
     if (!named.length) return tell("There was nothing in it.", null), busy(false);
     trouble.replaceChildren();
     busy(true);
+    let others = 0; // in a folder there may be anything; what was chosen by itself is named
     const fit = named.filter(({ file, name }) => {
-      const why = !file.type.startsWith("image/") ? "no picture" : file.size > about.image_bytes ? `over ${Math.floor(about.image_bytes / 2 ** 20)} MB` : null;
-      if (why && !name.split("/").at(-1).startsWith(".")) complain(`${name}: ${why}`);
+      if (name.split("/").some((part) => part.startsWith("."))) return false;
+      const picture = file.type.startsWith("image/"), why = !picture ? "no picture" : file.size > about.image_bytes ? `over ${Math.floor(about.image_bytes / 2 ** 20)} MB` : null;
+      if (!picture && name.includes("/")) others += 1;
+      else if (why) complain(`${name}: ${why}`);
       return !why;
     });
+    if (others) complain(`${count(others, "file")} that ${others === 1 ? "is no picture" : "are no pictures"}`);
     let added = 0, passed = 0;
     try {
       for (const batch of batches(fit)) {

@@ -20,7 +20,7 @@ async function walked(entries, more) {
     if (entry.name.startsWith(".")) continue;
     if (entry.isDirectory) waiting.push(...(await listed(entry)).reverse());
     else found.push({ file: await new Promise((take, fail) => entry.file(take, fail)), name: entry.fullPath.replace(/^\//, "") });
-    if (found.length % 100 === 0) more(found.length);
+    if (found.length && found.length % 100 === 0) more(found.length);
   }
   return found;
 }

@@ -22,6 +22,7 @@ async function learn() {
   about = await ask("/v1/collection");
   at("holds").textContent = about.documents ? `${count(about.documents, "document")}, by words, by a picture, or by both.` : "Nothing is indexed yet.";
   at("add").hidden = !about.writable;
+  at("drop").firstElementChild.textContent = about.writable ? "Drop a picture to search with it, or a folder to add it" : "Drop a picture to search with it";
   at("looking").hidden = !about.policy;
   at("options").hidden = false;
   filters.draw();
