@@ -17,18 +17,22 @@
 #     WORLD     groups of the world that are asked and learnt, such as "i->i/which i->i/print"; all when empty
 #     SEEDS     "0", or "0 1 2": every training once with each
 #     LEARN LEARN_TEXT LEARN_RSFT LEARN_RL   questions that each stage learns from; STEPS_SFT STEPS_RL steps
+#     SET_SFT SET_RSFT SET_RL   further settings of the stages, such as SET_RL="train.learning_rate=1e-5"
+#     REWARD    of stage III in all arms but reward-*: paper, released or ours; what its settings say when empty
 #     DEGRADE   of the degraded columns, such as blur=2 (the default)
 #     BASE      the command that makes the base model, runs/nano/base.sh; or START=FOLDER: one that is there
 #
 # runs/nano_ci.sh is the twin of minutes. docs/ablation.md says more.
 set -euo pipefail
+{ # read as a whole before it begins: the file may change under a run of hours
 OUT=$1 SIZE=${2:-500}
 cd "$(dirname "$0")/.."
 BIN=${BIN:-.venv/bin} SETTINGS=${SETTINGS:-runs/nano_} DISTRACTORS=${DISTRACTORS:-3} TOOLS=${TOOLS:-compare_crops}
 ARMS=${ARMS:-base-no-tools base text sft rsft text-rl sft-rl full evidence} SEEDS=${SEEDS:-0} TOKENS=${TOKENS:-300}
 ON=${ON:-seen test test-degraded${REAL:+ grocery_task4 garments_task7}} DEGRADE=${DEGRADE:-blur=2}
 WORLD=${WORLD:-} REAL=${REAL:-} BATCH=${BATCH:-16}
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} ARMS ON WORLD SEEDS SIZE SETTINGS DISTRACTORS DEGRADE
+REWARD=${REWARD:-$(sed -n 's/^reward *= *"\(.*\)".*/\1/p' "${SETTINGS}eapo.toml")}
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} REWARD ARMS ON WORLD SEEDS SIZE SETTINGS DISTRACTORS DEGRADE
 failed=0
 say() { echo "== $(date +%H:%M) $*" >&2; }
 at() { if [ "$2" = 0 ]; then echo "$OUT/$1"; else echo "$OUT/$1-seed$2"; fi; }
@@ -47,7 +51,9 @@ for one in $WORLD; do patterns+=(--group "$one") toml+="\"$one\","; done
 asked() { # how many questions of the task, where that is said; and of which groups
   if [ -n "$1" ]; then printf '%s\n' --set "tasks.0.size=$1"; fi
   if [ -n "$toml" ]; then printf '%s\n' --set "tasks.0.groups=[$toml]"; fi
+  return 0
 }
+settings() { for one in $1; do printf '%s\n' --set "$one"; done; }
 declare -A written
 synthesize() { # settings, name, questions, more settings
   local from=$1 name=$2 more
@@ -61,8 +67,9 @@ tune() { # name, seed, data folders..: stage I
   local name=$1 seed=$2 data=
   shift 2
   for one in "$@"; do data+="\"$OUT/$one\","; done
-  local more=()
-  if [ "$name" = text ] || [ -n "${NO_SAMPLES:-}" ]; then more=(--set samples.every=0); fi
+  local more
+  mapfile -t more < <(settings "${SET_SFT:-}")
+  if [ "$name" = text ] || [ -n "${NO_SAMPLES:-}" ]; then more+=(--set samples.every=0); fi
   if [ -n "${STEPS_SFT:-}" ]; then more+=(--set "max_steps=$STEPS_SFT"); fi
   train sft "${SETTINGS}sft.toml" -o "$(at "$name" "$seed")" "${shared[@]}" --set "model=\"$OUT/base\"" \
     --set "data=[$data]" --set "seed=$seed" "${more[@]}"
@@ -70,17 +77,17 @@ tune() { # name, seed, data folders..: stage I
 optimise() { # name, seed, parent, more settings: stage III
   local name=$1 seed=$2 parent more
   parent=$(at "$3" "$seed")
-  mapfile -t more < <(asked "${LEARN_RL:-}")
+  mapfile -t more < <(asked "${LEARN_RL:-}" && settings "${SET_RL:-}")
   if [ -n "${STEPS_RL:-}" ]; then more+=(--set "train.max_steps=$STEPS_RL"); fi
   shift 3
   case $name in text-rl | zoom | select) more+=(--set train.samples.every=0) ;; esac # their tools are others
   train eapo "${SETTINGS}eapo.toml" --from "$parent" -o "$(at "$name" "$seed")" "${shared[@]}" "${more[@]}" \
-    --set "train.seed=$seed" "$@"
+    --set "train.seed=$seed" --set "reward=\"${REWARD:-paper}\"" "$@"
 }
 reject() { # name, seed, parent, more settings: stage II
   local name=$1 seed=$2 parent more
   parent=$(at "$3" "$seed")
-  mapfile -t more < <(asked "${LEARN_RSFT:-}")
+  mapfile -t more < <(asked "${LEARN_RSFT:-}" && settings "${SET_RSFT:-}")
   shift 3
   train rsft "${SETTINGS}rsft.toml" --from "$parent" -o "$(at "$name" "$seed")" "${shared[@]}" "${more[@]}" \
     --set "train.seed=$seed" --set "sampling.seed=$((1000 * seed))" "$@"
@@ -151,11 +158,9 @@ measure() { # arm, seed
       --cache "$OUT/cache" -o "$OUT/runs/$column/$name$suffix" > /dev/null || failed=1
   done
 }
-# The default reward is the full agent's: an arm of its name would be that agent again.
-default=$(sed -n 's/^reward *= *"\(.*\)".*/\1/p' "${SETTINGS}eapo.toml")
 for seed in $SEEDS; do
   for name in $ARMS; do
-    if [ "$name" = "reward-${default:-paper}" ]; then name=full; fi
+    if [ "$name" = "reward-${REWARD:-paper}" ]; then name=full; fi # it would be that agent again
     case $name in base | base-no-tools | evidence) if [ "$seed" != 0 ]; then continue; fi ;; esac
     if ! arm "$name" "$seed"; then say "$name cannot be made; the others go on" && failed=1 && continue; fi
     measure "$name" "$seed"
@@ -184,3 +189,4 @@ fi
 "$BIN/python" runs/nano_ablation.py describe "$OUT"
 "$BIN/vretrver" report ablation "$OUT" -o "$OUT/ablation.html"
 exit $failed
+}

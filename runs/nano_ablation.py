@@ -4,7 +4,7 @@
     python runs/nano_ablation.py describe OUT      # after: OUT/ablation.toml, for `vretrver report ablation OUT`
 
 Both read the script's environment: ARMS, ON, WORLD, SEEDS, SIZE, SETTINGS, LEARN, LEARN_TEXT, LEARN_RSFT, LEARN_RL,
-STEPS_SFT, STEPS_RL, WORDS. RATES="episode=0.3,row=0.1" changes the seconds that estimates are made of.
+STEPS_SFT, STEPS_RL, WORDS, REWARD. RATES="episode=0.3,row=0.1" changes the seconds that estimates are made of.
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ def stage_one() -> dict[str, Any]:
 
 def default_reward() -> str:
     """The full agent's."""
-    return str(settings("eapo").get("reward", "paper"))
+    return given("REWARD") or str(settings("eapo").get("reward", "paper"))
 
 
 def _finished(folder: Path) -> bool:
