@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,20 +18,21 @@ from vretrver.messages import ImagePart  # noqa: E402
 from vretrver.protocol import permutation  # noqa: E402
 from vretrver.reranker import Reranker  # noqa: E402
 from vretrver.tools import load_toolbox  # noqa: E402
-from vretrver.training.nano import close_ups, eye, language, thumbnails, wiring  # noqa: E402
+from vretrver.training.nano import close_ups, eye, features, language, thumbnails  # noqa: E402
 from vretrver.training.nano.architecture import Size, new_model, new_processor, save  # noqa: E402
-from vretrver.training.nano.composing import recomposed  # noqa: E402
 from vretrver.training.nano.episodes import WIRE, phrases, told, verdicts  # noqa: E402
-from vretrver.training.nano.maps import maps_of  # noqa: E402
-from vretrver.training.nano.questions import QuestionMaker, as_same  # noqa: E402
-from vretrver.training.nano.schooling import Course, questions_of, teach_language  # noqa: E402
+from vretrver.training.nano.forward import text_states  # noqa: E402
+from vretrver.training.nano.probes import Probes  # noqa: E402
+from vretrver.training.nano.questions import PRINT, Question, QuestionMaker  # noqa: E402
+from vretrver.training.nano.schooling import Course, teach_language  # noqa: E402
 from vretrver.training.nano.settings import HEIGHT, TOKENS, WIDTH  # noqa: E402
 from vretrver.training.nano.tokenizer import IMAGE, new_tokenizer  # noqa: E402
 from vretrver.training.nano.tower import freeze, new_tower, own_stages, trunk  # noqa: E402
 from vretrver.world import MODALITIES, Group, Scene, draw, group, layout  # noqa: E402
 from vretrver.world.close_up import close_up  # noqa: E402
 
-SMALL = Size(width=32, layers=2, heads=2, inner=32, own=(16, 16))
+SMALL = Size(width=128, layers=4, heads=2, inner=32, own=(16, 16))
+SAME = ("i->i",)
 BOX = (0.4, 0.5, 0.52, 0.6)
 
 
@@ -48,7 +50,7 @@ def tokenizer() -> Any:
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("store")
-    list(close_ups.write(folder, 1, "train", [0], groups=4, distractors=1, kinds=["which"], modalities=["i->i"]))
+    list(close_ups.write(folder, 1, "train", [0], groups=4, kinds=["which", "print"], modalities=SAME))
     list(thumbnails.write(folder, 1, "train", [0], scenes=1))
     return folder
 
@@ -80,19 +82,6 @@ def test_a_perfect_agent_is_understood(modality: str) -> None:
     assert verdicts(one).count("yes") == 1
 
 
-def test_new_questions_from_drawn_pictures_stay_right() -> None:
-    for index in range(40):
-        before = group(5, "train", index)
-        one, rows = recomposed(before, Random(index))
-        scenes = close_ups.scenes_of(before)
-        assert close_ups.scenes_of(one) == [scenes[row] for row in rows]
-        assert one.values.count(one.values[one.answer]) == 1
-        if one.modality == "i->i":
-            assert one.candidates[one.answer].tag == one.picture.tag  # type: ignore[union-attr]
-        if as_same(before) is not before:
-            assert before.candidates[as_same(before).answer].tag == before.picture.tag  # type: ignore[union-attr]
-
-
 def test_prints_and_boxes_are_spelled_and_phrases_are_one_token(tokenizer: Any) -> None:
     assert tokenizer.tokenize("AB-25K")[:6] == list("AB-25K")
     system = _told(group(1, "train", 0))[0].text
@@ -106,37 +95,27 @@ def test_equal_marks_are_pulled_together() -> None:
     assert float(eye.alike(keys, torch.tensor([0, 1, 0, 1]))) > 10
 
 
-def test_only_a_first_yes_counts() -> None:
-    # After k noes the yes must come: without eyes the chances are equal, whatever the later hazards say.
-    chances = language.first_yes(torch.tensor([0.25, 1 / 3, 0.5, 1.0]))
-    assert torch.allclose(chances, torch.full((4,), 0.25))
-    assert int(language.first_yes(torch.tensor([0.1, 0.8, 0.5, 1.0])).argmax()) == 1
+def test_boxes_are_said_from_the_cell_that_holds_them() -> None:
+    heads = eye.Heads(8)
+    maps = torch.zeros(2, 8, 4, 6)
+    boxes = torch.tensor([[0.4, 0.5, 0.5, 0.6], [0.1, 0.1, 0.2, 0.3]])
+    centres = eye.cell_centres(maps)
+    assert centres[0].tolist() == pytest.approx([1 / 12, 1 / 8])
+    assert centres[-1].tolist() == pytest.approx([11 / 12, 7 / 8])
+    assert float(eye.box_loss(maps, heads, boxes).detach()) > 0
+    found = eye.found_boxes(maps, heads)
+    assert torch.allclose(found[0], found[1])  # nothing to be seen, so the same cell and the same box
 
 
-def test_laid_circuits_find_the_like_and_say_the_box(tokenizer: Any) -> None:
+def test_the_compiled_forward_is_the_text_models(tokenizer: Any) -> None:
     torch.manual_seed(0)
-    model = new_model(tokenizer, Size(256, 3, 4, 32, own=(16, 16)), pretrained=False).eval()
-    heads = eye.Heads(1280)
-    marks = torch.rand(3, 1280) * 6  # three marks; nothing is a blank cell
-    cells = torch.cat([marks.repeat(40, 1) + torch.randn(120, 1280) * 0.05, torch.randn(400, 1280) * 0.05])
-    marked = (torch.arange(520) < 120).float()
-    wiring.lay(model, tokenizer, heads, (cells, marked), torch.randn(4, TOKENS, 1280))
-    maker, words = QuestionMaker(tokenizer, 3, kinds=["which"], modalities=["i->i"]), language.Words(tokenizer)
-    question = maker.short((1, "train", 0), 0, None)
-    ids = torch.tensor([question.ids])
-    right = question.group.answer
-    features = torch.randn(5, TOKENS, 1280) * 0.05
-    for at in range(4):
-        features[1 + at, 5 + at] = marks[0 if at == right else 1 + at % 2]
-    features[0, 9] = marks[0]
+    text = new_model(tokenizer, SMALL, pretrained=False).model.language_model.eval()
+    embedded = torch.randn(2, 9, SMALL.width)
     with torch.no_grad():
-        embedded = model.get_input_embeddings()(ids)
-        pictures = model.model.multi_modal_projector(features)
-        embedded = embedded.masked_scatter((ids == words.image)[..., None], pictures)
-        logits = model.lm_head(model.model.language_model(inputs_embeds=embedded).last_hidden_state)[0]
-    said = [at - 1 for at, number in enumerate(question.ids) if number in words.yes + words.no and question.trained[at]]
-    margins = [float(logits[at, words.yes[0]] - logits[at, words.no[0]]) for at in said]
-    assert margins.index(max(margins)) == right
+        states, last = text_states(text, embedded)
+        given = text(inputs_embeds=embedded).last_hidden_state
+    assert torch.allclose(last, given, atol=1e-4)
+    assert len(states) == SMALL.layers + 1
 
 
 def test_the_tower_in_two_parts_is_the_tower() -> None:
@@ -163,29 +142,76 @@ def test_the_pretrained_layers_are_the_packages() -> None:
         assert torch.allclose(trunk(new_tower((16, 16)).eval(), pixels), maps, atol=1e-4)
 
 
-def test_a_lesson_a_killed_course_and_a_whole_episode(tokenizer: Any, store: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def pictures(store: Path) -> tuple[features.Looks, features.Glances]:
+    torch.manual_seed(0)
+    tower = new_tower((16, 16), pretrained=False).eval()
+    (near,) = store.glob("train-*.npz")
+    (far,) = store.glob("thumbnails-*.npz")
+    shown = features.looks(tower, [(near, ("which", "print"), SAME)], copies=2)
+    return shown, features.glances(tower, [far], copies=3)
+
+
+def test_pictures_know_their_likes(pictures: tuple[features.Looks, features.Glances]) -> None:
+    near, far = pictures
+    assert near.features.shape == (20, 2, TOKENS, 1280)
+    assert len(far.boxes) == 3
+    for row in near.paired(0):
+        alike = near.rows[near.labels[row]]
+        assert {near.scene(other).tag.value for other in alike} == {near.scene(row).tag.value}
+    assert all(near.labels[row][1] == near.scene(row).tag.value for row in near.paired(PRINT))
+
+
+def _said(tokenizer: Any, one: Question) -> str:
+    return str(tokenizer.decode([number for number, own in zip(one.ids, one.trained, strict=True) if own]))
+
+
+def test_verdicts_are_the_truth(tokenizer: Any, pictures: tuple[features.Looks, features.Glances]) -> None:
+    maker, words, near = QuestionMaker(tokenizer, *pictures), language.Words(tokenizer), pictures[0]
+    for seed in range(12):
+        one = maker.crops(0, Random(seed), 4)
+        query, *rest = one.slots
+        flags = [near.labels[slot.row] == near.labels[query.row] for slot in rest]
+        said = _said(tokenizer, one)
+        assert [f"({at}) {'yes' if flag else 'no'}" in said for at, flag in enumerate(flags, 1)] == [True] * 4
+        assert [slot.same for slot in rest] == flags
+        batch = language.batch_of([one], *pictures, words, dice=Random(0))
+        # Every written token that speaks of a candidate is to look at the end of its crop.
+        for number, about, goal in zip(batch.spoken[0], batch.about[0], batch.goals[0], strict=True):
+            if about:
+                ends = [at for at in range(len(one.ids)) if batch.image[0, at]][TOKENS - 1 :: TOKENS]
+                assert int(goal) == ends[int(number)]
+    for modality in MODALITIES:
+        one = maker.crops(PRINT, Random(3), 3, modality)
+        values = [near.scene(slot.row).tag.value for slot in one.slots]
+        assert all(f'"{value}"' in _said(tokenizer, one) for value in values)
+
+
+def test_a_lesson_a_killed_course_and_a_whole_episode(
+    tokenizer: Any, pictures: tuple[features.Looks, features.Glances], tmp_path: Path
+) -> None:
     from vretrver.policies.local import LocalPolicy
 
     torch.manual_seed(0)
-    model = new_model(tokenizer, SMALL, pretrained=False)
-    shown = close_ups.read(sorted(store.glob("train-*.npz")))
-    seen = thumbnails.read(sorted(store.glob("thumbnails-*.npz")))
-    tower = model.model.vision_tower
-    stores = {"close-up": maps_of(tower, shown.pixels), "thumbnail": maps_of(tower, seen.pixels)}
-    words, maker = language.Words(tokenizer), QuestionMaker(tokenizer, 1, kinds=["which"], modalities=["i->i"])
-    draw_ = questions_of(maker, shown, range(4), seen, batch=2, most=2)
-    assert not set(words.yes) & set(words.no)
-    short = Course(2, 2, 1e-3, every=1)
-    teach_language(model, draw_, stores, words, course=short, state=tmp_path / "state.pt")
-    losses: list[int] = []
-    again = new_model(tokenizer, SMALL, pretrained=False)
-    course = Course(3, 2, 1e-3, every=1)
-    teach_language(
-        again, draw_, stores, words, course=course, state=tmp_path / "state.pt", report=lambda at, _: losses.append(at)
-    )
-    assert losses == [3]  # two steps were done before
-    found = language.exam(again, [maker.whole(shown.groups[0], 0, [(0, BOX)] * 3, None)], stores, words)
-    assert found[0]["group"] == "i->i/which"
+    words, maker = language.Words(tokenizer), QuestionMaker(tokenizer, *pictures)
+
+    def ask(_step: int, dice: Random) -> list[tuple[int, list[Question]]]:
+        return [(0, [maker.crops(0, dice, 2)]), (0, [maker.where(dice, 2)]), (0, [maker.both(PRINT, dice, count=2)])]
+
+    def taught(steps: int, name: str, report: Any = lambda _step, _terms: None) -> Any:
+        torch.manual_seed(0)
+        model, probes = new_model(tokenizer, SMALL, pretrained=False), Probes(SMALL.width)
+        course = Course(steps, 0, 1e-3, every=1)
+        teach_language(model, probes, ask, pictures, words, course=course, state=tmp_path / name, report=report)
+        return model
+
+    taught(2, "state.pt")
+    reported: list[int] = []
+    again = taught(3, "state.pt", lambda at, _terms: reported.append(at))
+    assert reported == [3]  # two steps were done before
+    assert next(again.parameters()).dtype == torch.float32
+    batch = language.batch_of([maker.crops(PRINT, Random(1), 3)], *pictures, words, dice=Random(0))
+    assert set(language.exam(again, batch, words)) <= {"verdicts", "letters", "boxes"}
 
     save(tmp_path / "model", again, new_processor(tokenizer))
     policy = LocalPolicy.load(str(tmp_path / "model"), max_new_tokens=8)
@@ -199,19 +225,22 @@ def test_a_lesson_a_killed_course_and_a_whole_episode(tokenizer: Any, store: Pat
     assert len(ranking.ids) == 2
 
 
-def test_tokens_are_those_that_serving_reads(tokenizer: Any) -> None:
+def test_tokens_are_those_that_serving_reads(tokenizer: Any, pictures: tuple[features.Looks, features.Glances]) -> None:
     from vretrver.policies.local.prompts import PromptWriter
 
     processor = new_processor(tokenizer)
-    one = group(1, "train", 0, modalities=["i->i"])
-    messages = told(one, [BOX] * 5, [(1280, 1280)] * 5)
-    text = PromptWriter(processor, "nano").prompt(messages[:4]).text + messages[4].text
-    question = QuestionMaker(tokenizer).whole((1, "train", 0), 0, [(0, BOX)] * 4, None)
-    if question.group.picture is None:  # the stored group is the one by description
-        messages = told(question.group, [BOX] * 4, [(1280, 1280)] * 4)
-        text = PromptWriter(processor, "nano").prompt(messages[:4]).text + messages[4].text
+    maker = QuestionMaker(tokenizer, *pictures)
+    whole = maker.whole(PRINT, Random(5))
+    near = [slot.row for slot in whole.slots if slot.near]
+    scenes = [pictures[0].scene(row) for row in near]
+    values = tuple(scene.tag.value for scene in scenes[1:])
+    answer = values.index(scenes[0].tag.value)
+    base = pictures[0].group(near[0])
+    one = replace(base, picture=scenes[0], candidates=tuple(scenes[1:]), values=values, answer=answer)
+    boxes = [tuple(map(float, pictures[1].boxes[slot.row])) for slot in whole.slots if not slot.near]
+    messages = told(one, boxes, [(1280, 1280)] * 5)  # type: ignore[arg-type]
+    said = messages[2].text + "<|im_end|>" + messages[4].text + "<|im_end|>"
+    assert _said(tokenizer, whole) == said
+    text = PromptWriter(processor, "nano").prompt(messages[:2]).text
     ids = tokenizer(text.replace(IMAGE, IMAGE * TOKENS)).input_ids
-    assert list(question.ids[: len(ids)]) == ids
-    assert tokenizer.decode([number for number, own in zip(question.ids, question.trained, strict=True) if own]) == (
-        messages[2].text + "<|im_end|>" + messages[4].text + "<|im_end|>"
-    )
+    assert list(whole.ids[: len(ids)]) == ids

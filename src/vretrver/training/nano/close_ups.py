@@ -26,7 +26,7 @@ from vretrver.world.scenes import INKS, KINDS, seeded
 SPOTS = 8
 CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.%$/-"
 GROUPS = 250  # of one shard
-SHARE = 1.08  # a close-up's sides as a multiple of the tag's box
+SHARE = 1.15  # a close-up's sides as a multiple of the tag's box
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def scenes_of(one: Group) -> list[Scene]:
     return shown + [candidate for candidate in one.candidates if isinstance(candidate, Scene)]
 
 
-def jittered(box: Box, dice: Random, share: float = SHARE, spread: float = 0.05) -> Box:
+def jittered(box: Box, dice: Random, share: float = SHARE, spread: float = 0.12) -> Box:
     """A box about as much larger as a close-up is, displaced and scaled as a model's boxes are."""
     (x0, y0, x1, y1), wide, high = box, box[2] - box[0], box[3] - box[1]
     x = (x0 + x1) / 2 + dice.gauss(0, spread / 2) * wide

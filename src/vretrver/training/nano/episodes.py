@@ -2,8 +2,8 @@
 
 Two turns: point at every tag in one `compare_crops` call; then one verdict per candidate, and the ranking. Verdicts
 come before the ranking because a small model that ranks at once chooses at chance. A print is read out before it is
-judged, unless a picture asks for it: then looking the same is enough. The wording is fixed on
-purpose: a few million numbers are to see and compare, not to vary phrases.
+judged. The wording is fixed on purpose, and that of the oracle's style `nano`: a few million numbers are to see and
+compare, not to vary phrases.
 
 Pictures are named, not drawn, here: `told` needs sizes and boxes alone, so training may put any thumbnail and any
 close-up of the right tag in their places.
@@ -11,7 +11,8 @@ close-up of the right tag in their places.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 
 from vretrver.datasets.world import INSTRUCTIONS, WINDOW_PIXELS
 from vretrver.episode import Episode
@@ -19,13 +20,17 @@ from vretrver.messages import Completion, Message, TextPart, ToolCall
 from vretrver.protocol import Wire, render_answer, render_tool_call
 from vretrver.tools import Toolbox
 from vretrver.tools.compare_crops import CompareCrops
+from vretrver.training.nano.tokenizer import IMAGE
 from vretrver.types import Candidate, Document, ImageRef, Query, Window
 from vretrver.world import Group, Scene
 
 WIRE = Wire(boxes="0-1000", window_pixels=WINDOW_PIXELS)
 STEP = 10  # thousandths; boxes are written in these steps
-SHRINK = 0.9
-"""The written box as a share of the tag's: the tool pads it by a tenth of its sides, and 1.08 of the tag is shown."""
+SHRINK = 0.96
+"""The written box as a share of the tag's: the tool pads it by a tenth of its sides, and 1.15 of the tag is shown."""
+
+WHERE = "\n\nWhere is the tag of every picture? Answer with a list of regions."
+"""Asked instead of the guidelines, it is answered with the boxes of all tags: pointing as a plain question."""
 
 BEGINS_QUERY, BEGINS_BOX = "Query: ", ', "bbox_2d": ['
 
@@ -51,7 +56,7 @@ def told(one: Group, boxes: Sequence[Shares], sizes: Sequence[tuple[int, int]]) 
     return messages
 
 
-def call(boxes: dict[int, Shares]) -> str:
+def call(boxes: Mapping[int, Shares]) -> str:
     """What the agent writes to see the tags of some pictures, by their number."""
     crops = [{"target_image": number, "bbox_2d": _thousandths(box)} for number, box in boxes.items()]
     return render_tool_call(ToolCall("compare_crops", {"crops": crops}), "The tags decide.")
@@ -59,15 +64,43 @@ def call(boxes: dict[int, Shares]) -> str:
 
 def verdicts(one: Group) -> str:
     """What the agent says of each candidate, and its ranking: those it said yes to first, the rest as they came."""
-    said = []
-    read = one.kind == "print" and one.modality != "i->i"
-    if read and one.picture is not None:
-        said.append(f'Image 0 reads "{one.picture.tag.value}".')
-    for at, value in enumerate(one.values):
-        reads = f' reads "{value}"' if read and isinstance(one.candidates[at], Scene) else ""
-        said.append(f"({at + 1}){reads}: {'yes' if at == one.answer else 'no'}.")
-    order = sorted(range(len(one.values)), key=lambda at: at != one.answer)
-    return render_answer(order, " ".join(said))
+    read = one.kind == "print"
+    said, flags = [], [at == one.answer for at in range(len(one.values))]
+    for at, (value, right) in enumerate(zip(one.values, flags, strict=True)):
+        said.append(verdict(at + 1, value if read and isinstance(one.candidates[at], Scene) else None, right))
+    return verdicts_of(one.picture.tag.value if read and one.picture is not None else None, said, flags)
+
+
+def verdict(number: int, text: str | None, right: bool) -> str:
+    """One candidate's, with what its print says where that decides."""
+    return f"({number})" + (f' "{text}"' if text else "") + (" yes" if right else " no")
+
+
+def verdicts_of(query: str | None, said: Sequence[str], flags: Sequence[bool]) -> str:
+    """The last turn. Args: `query`: what the print of the query's picture says. `said`, `flags`: a candidate each."""
+    order = sorted(range(len(flags)), key=lambda at: not flags[at])
+    return render_answer(order, "\n".join([f'image 0 "{query}"'] * (query is not None) + list(said)))
+
+
+def regions(boxes: Mapping[int, Shares]) -> str:
+    """The tags of some pictures as a list, in the form in which a call has them."""
+    listed = [{"target_image": number, "bbox_2d": _thousandths(box)} for number, box in boxes.items()]
+    return json.dumps(listed)
+
+
+def opening(one: Group, pictures: int, *, tools: bool = True) -> list[tuple[str, str]]:
+    """How an episode begins: the system's and the user's words, `IMAGE` for each picture.
+
+    Args:
+        pictures: how many the window shows. tools: False for a window that is to be ranked at once.
+    """
+    window, known = _window(one, [(1280, 1280)] * pictures)
+    toolbox = Toolbox([CompareCrops()] if tools else [])
+    episode = Episode(window, known, toolbox, wire=WIRE, max_tool_turns=2 if tools else 0)
+    return [
+        (message.role, "".join(part.text if isinstance(part, TextPart) else IMAGE for part in message.parts))
+        for message in episode.conversation.messages
+    ]
 
 
 def box_numbers() -> range:
@@ -106,9 +139,14 @@ def phrases() -> list[str]:
         "): ",
         "</think>\n<answer>[",
         "]</answer>",
-        ' reads "',
-        ": no. ",
-        ": yes. ",
+        '[{"target_image": ',
+        ']}, {"target_image": ',
+        "]}]",
+        WHERE,
+        "image 0",
+        *(f"({at})" for at in range(1, 21)),
+        " yes",
+        " no",
         ", ",
     ]
 

@@ -101,15 +101,19 @@ def alike(keys: Tensor, names: Tensor) -> Tensor:
 
 
 def box_loss(maps: Tensor, heads: Heads, boxes: Tensor) -> Tensor:
-    """Where a thumbnail's tag is: which cell holds its middle, and its box as shares of the sides (N, 4)."""
-    said = heads.box(maps).float()
-    rows, columns = maps.shape[2:]
+    """Where a thumbnail's tag is: which cell holds its middle, and its box (N, 4) as shares of the sides."""
+    said = heads.box(maps).float().flatten(2)
     middle = (boxes[:, :2] + boxes[:, 2:]) / 2
-    column, row = (middle[:, 0] * columns).long(), (middle[:, 1] * rows).long()
-    cell = row.clamp(0, rows - 1) * columns + column.clamp(0, columns - 1)
-    flat = said.flatten(2)
-    there = flat[:, 1:].gather(2, cell[:, None, None].expand(-1, 4, 1))[..., 0]
-    loss: Tensor = functional.cross_entropy(flat[:, 0], cell) + 40 * functional.smooth_l1_loss(there, boxes, beta=0.02)
+    centres = cell_centres(maps)
+    cell = (
+        (centres[None] - middle[:, None])
+        .abs()
+        .mul(torch.tensor(maps.shape[:1:-1], device=maps.device))
+        .amax(-1)
+        .argmin(1)
+    )
+    there = said[:, 1:].gather(2, cell[:, None, None].expand(-1, 4, 1))[..., 0] + centres[cell].repeat(1, 2)
+    loss: Tensor = functional.cross_entropy(said[:, 0], cell) + 40 * functional.smooth_l1_loss(there, boxes, beta=0.02)
     return loss
 
 
@@ -118,7 +122,14 @@ def found_boxes(maps: Tensor, heads: Heads) -> Tensor:
     flat = heads.box(maps).float().flatten(2)
     cell = flat[:, 0].argmax(-1)
     boxes: Tensor = flat[:, 1:].gather(2, cell[:, None, None].expand(-1, 4, 1))[..., 0]
-    return boxes
+    return boxes + cell_centres(maps)[cell].repeat(1, 2)
+
+
+def cell_centres(maps: Tensor) -> Tensor:
+    """Middles (cells, 2) of the cells of maps, as shares of the sides: a cell says boxes from its own middle."""
+    rows, columns = maps.shape[2:]
+    down, across = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+    return ((torch.stack([across, down], -1) + 0.5) / torch.tensor([columns, rows])).flatten(0, 1).to(maps.device)
 
 
 def labels_of(shown: CloseUps, rows: Any, device: torch.device | str = "cpu") -> dict[str, Tensor]:

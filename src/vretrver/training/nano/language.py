@@ -1,28 +1,51 @@
-"""The language side taught: first to compare crops, then whole episodes. Loss on what the agent writes alone.
+"""Questions as tensors, and the loss on what the agent writes.
 
-Pictures enter as maps of the tower's frozen layers, computed once (`maps`); its own stages and the projector are taught
-with the text model unless `still` says otherwise. Maps are moved by whole cells at random, as boxes are displaced.
-It leaves out TRL and what `training.sft` does with it: that trains any model on any trajectories; this is the schooling
-of one small model on a generated world, at many thousand questions for each that is drawn.
+Pictures enter as features of the frozen eye (`features`). It leaves out TRL and what `training.sft` does with it: that
+trains any model on any trajectories; this is the schooling of one small model on a generated world, at many thousand
+questions for each picture that is drawn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from random import Random
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from vretrver.training.nano.questions import Question
-from vretrver.training.nano.tower import own_stages
+from vretrver.training.nano.close_ups import CHARACTERS
+from vretrver.training.nano.episodes import box_numbers
+from vretrver.training.nano.features import Glances, Looks
+from vretrver.training.nano.forward import text_states
+from vretrver.training.nano.questions import Question, Slot
+from vretrver.training.nano.settings import HEIGHT, STRIDE, TOKENS, WIDTH
 
 IGNORED = -100
-VERDICT = 3.0  # weight of a verdict's loss: one token of twenty, and the only one that is hard
+VERDICT, NUMBER = 3.0, 2.0  # weights of the losses of verdicts and of boxes' numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The pictures of a batch, in order.
+
+    Args:
+        features: (P, cells, 1280). numbers: (P,), on the wire. near: (P,), close-ups. labels: (P,), what is on a
+            close-up, equal where that is the same; -1 for thumbnails. letters: (P, 6), characters of a print, -1.
+        same: (P,), 1 where it shows what the query's shows, 0 where not, -1 unasked. boxes: (P, 4), the tag's in a
+            thumbnail. cells: (P,), which holds its middle.
+    """
+
+    features: Tensor
+    numbers: Tensor
+    near: Tensor
+    labels: Tensor
+    letters: Tensor
+    same: Tensor
+    boxes: Tensor
+    cells: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,132 +53,165 @@ class Batch:
     """Questions side by side, padded on the right.
 
     Args:
-        ids, attention, labels: (B, L). maps: (P, 48, rows, columns) of all pictures in order.
-        verdicts: (B, L), which labels are yes or no.
+        ids, labels: (B, L). image: (B, L), where pictures are. spoken: (B, L), the number of the picture that a written
+            token speaks of, or -1. about: (B, L), 1 where that is a crop, 2 where it is a tag's place, 0 elsewhere.
+        goals: (B, L), the token to look at there.
     """
 
     ids: Tensor
-    attention: Tensor
     labels: Tensor
-    verdicts: Tensor
-    maps: Tensor
+    image: Tensor
+    spoken: Tensor
+    about: Tensor
+    goals: Tensor
+    pictures: Shown
 
 
 class Words:
-    """The tokens that say yes and no. Args: `tokenizer`: the model's."""
+    """Tokens with a meaning here. Args: `tokenizer`: the model's."""
 
     def __init__(self, tokenizer: Any) -> None:
-        self.yes = tuple(int(tokenizer.convert_tokens_to_ids(text)) for text in ("yes", ": yes. "))
-        self.no = tuple(int(tokenizer.convert_tokens_to_ids(text)) for text in ("no", ": no. "))
-        self.image = int(tokenizer.convert_tokens_to_ids("<image>"))
-        self.pad = int(tokenizer.pad_token_id)
+        def number(text: str) -> int:
+            return int(tokenizer.convert_tokens_to_ids(text))
+
+        self.yes, self.no, self.image, self.query = number(" yes"), number(" no"), number("<image>"), number("image 0")
+        self.candidates = {number(f"({at})"): at for at in range(1, 21)}
+        self.digits = {number(str(at)): at for at in range(7)}
+        openings = ('[{"target_image": ', ']}, {"target_image": ')
+        self.targets = {number(text) for text in openings}
+        self.targets.add(number('<tool_call>{"name": "compare_crops", "arguments": {"crops": [{"target_image": '))
+        self.ends = {number("</think>\n<answer>["), number("<|im_end|>")}
+        self.boxes = torch.tensor([number(str(value)) for value in box_numbers()])
+        self.letters = torch.tensor([number(letter) for letter in CHARACTERS])
+
+    def speaks_of(self, question: Question) -> list[tuple[int, int]]:
+        """For each token the picture's number that is spoken of, or -1; and 1 of a crop, 2 of a tag's place, 0."""
+        found, now = [], (-1, 0)
+        for at, (number, own) in enumerate(zip(question.ids, question.trained, strict=True)):
+            if not own or number in self.ends:
+                now = (-1, 0)
+            elif number in self.candidates:
+                now = (self.candidates[number], 1)
+            elif number == self.query:
+                now = (0, 1)
+            elif number in self.digits and question.ids[at - 1] in self.targets:
+                now = (self.digits[number], 2)
+            found.append(now)
+        return found
 
 
 def batch_of(
     questions: Sequence[Question],
-    stores: Mapping[str, NDArray[np.float16]],
+    near: Looks,
+    far: Glances,
     words: Words,
     *,
+    dice: Random,
+    length: int = 0,
     device: torch.device | str = "cpu",
-    dice: np.random.Generator | None = None,
 ) -> Batch:
     """Questions as tensors.
 
     Args:
-        stores: maps (N, rows, columns, 48) by kind of picture. dice: moves close-ups' maps; None leaves them.
+        length: tokens of a row; 0 for the longest question's. dice: draws copies of close-ups.
     """
-    length = max(len(one.ids) for one in questions)
-    ids = torch.full((len(questions), length), words.pad)
-    attention = torch.zeros_like(ids)
-    labels = torch.full_like(ids, IGNORED)
+    length = length or max(len(one.ids) for one in questions)
+    columns = {name: torch.zeros(len(questions), length, dtype=torch.long) for name in ("ids", "about", "goals")}
+    columns |= {"labels": torch.full((len(questions), length), IGNORED), "spoken": columns["ids"] - 1}
+    pictures = _shown([slot for one in questions for slot in one.slots], near, far, dice)
+    cells, first = pictures.cells.tolist(), 0
     for at, one in enumerate(questions):
-        row = torch.tensor(one.ids)
-        ids[at, : len(row)], attention[at, : len(row)] = row, 1
-        labels[at, : len(row)] = torch.where(torch.tensor(one.trained), row, IGNORED)
-    verdicts = torch.isin(labels, torch.tensor(words.yes + words.no))
-    shown = []
-    for kind, row_number in (picture for one in questions for picture in one.pictures):
-        maps = torch.as_tensor(stores[kind][row_number]).permute(2, 0, 1).float()
-        shown.append(moved(maps, dice) if dice is not None and kind == "close-up" else maps)
-    tensors = (ids, attention, labels, verdicts, torch.stack(shown))
-    return Batch(*(tensor.to(device) for tensor in tensors))
+        count, row = len(one.ids), torch.tensor(one.ids)
+        columns["ids"][at, :count] = row
+        columns["labels"][at, :count] = torch.where(torch.tensor(one.trained), row, IGNORED)
+        goals = _goals(one, cells[first : first + len(one.slots)], words)
+        first += len(one.slots)
+        for place, (number, about) in enumerate(words.speaks_of(one)):
+            columns["spoken"][at, place] = number
+            if (number, about) in goals:
+                columns["about"][at, place], columns["goals"][at, place] = about, goals[number, about]
+    moved = {name: column.to(device) for name, column in columns.items()}
+    there = {one.name: getattr(pictures, one.name).to(device) for one in fields(Shown)}
+    return Batch(**moved, image=moved["ids"] == words.image, pictures=Shown(**there))
 
 
-def moved(maps: Tensor, dice: np.random.Generator, across: int = 2, down: int = 1) -> Tensor:
-    """Maps (C, rows, columns) displaced by whole cells, their edges repeated."""
-    rows, columns = maps.shape[1:]
-    wide = functional.pad(maps[None], (across, across, down, down), mode="replicate")[0]
-    left, top = int(dice.integers(0, 2 * across + 1)), int(dice.integers(0, 2 * down + 1))
-    return wide[:, top : top + rows, left : left + columns]
+def _goals(question: Question, cells: Sequence[int], words: Words) -> dict[tuple[int, int], int]:
+    """Where to look by number and purpose: the last token of a crop, the tag's cell of a thumbnail."""
+    firsts = [at for at, number in enumerate(question.ids) if number == words.image][::TOKENS]
+    return {
+        (slot.number, 1 if slot.near else 2): first + (TOKENS - 1 if slot.near else cell)
+        for slot, first, cell in zip(question.slots, firsts, cells, strict=True)
+    }
 
 
-def logits_of(model: Any, batch: Batch, words: Words) -> tuple[Tensor, Tensor, Tensor]:
-    """Logits (T, vocabulary) where something is to be written, what it is (T,), and which of it is a verdict (T,)."""
-    inner = model.model
-    features = own_stages(inner.vision_tower, batch.maps).flatten(2).transpose(1, 2)
+def _shown(slots: Sequence[Slot], near: Looks, far: Glances, dice: Random) -> Shown:
+    known: dict[Any, int] = {}
+    close = iter(near.copies([slot.row for slot in slots if slot.near], dice))
+    features = torch.stack([next(close) if slot.near else far.features[slot.row] for slot in slots])
+    boxes = torch.stack([torch.zeros(4) if slot.near else far.boxes[slot.row] for slot in slots])
+    columns, rows = WIDTH // STRIDE, HEIGHT // STRIDE
+    middle = (boxes[:, :2] + boxes[:, 2:]) / 2
+    across, down = (middle[:, 0] * columns).long(), (middle[:, 1] * rows).long()
+    labels = [known.setdefault(near.labels[slot.row], len(known)) if slot.near else -1 for slot in slots]
+    return Shown(
+        features,
+        torch.tensor([slot.number for slot in slots]),
+        torch.tensor([slot.near for slot in slots]),
+        torch.tensor(labels),
+        torch.tensor([_letters(near.labels[slot.row] if slot.near else ()) for slot in slots]),
+        torch.tensor([-1 if slot.same is None else int(slot.same) for slot in slots]),
+        boxes,
+        down.clamp(0, rows - 1) * columns + across.clamp(0, columns - 1),
+    )
+
+
+def _letters(label: tuple[Any, ...]) -> list[int]:
+    if not label or label[0] != "print":
+        return [-1] * 6
+    return [*(CHARACTERS.index(letter) for letter in label[1]), *[len(CHARACTERS)] * 6][:6]
+
+
+def read(model: Any, batch: Batch, *, compiled: bool = False) -> tuple[list[Tensor], Tensor, Tensor]:
+    """Hidden states, logits (T, vocabulary) where something is to be written, and what it is (T,)."""
     embedded = model.get_input_embeddings()(batch.ids)
-    pictures = inner.multi_modal_projector(features).to(embedded.dtype)
-    embedded = embedded.masked_scatter((batch.ids == words.image)[..., None], pictures)
-    hidden = inner.language_model(inputs_embeds=embedded, attention_mask=batch.attention).last_hidden_state
+    pictures = model.model.multi_modal_projector(batch.pictures.features.to(embedded.dtype))
+    embedded = embedded.masked_scatter(batch.image[..., None], pictures)
+    states, hidden = text_states(model.model.language_model, embedded, compiled=compiled)
     written = batch.labels[:, 1:] != IGNORED
-    logits = model.lm_head(hidden[:, :-1][written]).float()
-    return logits, batch.labels[:, 1:][written], batch.verdicts[:, 1:][written]
+    return states, model.lm_head(hidden[:, :-1][written]).float(), batch.labels[:, 1:][written]
 
 
-def loss_of(logits: Tensor, wanted: Tensor, verdicts: Tensor) -> Tensor:
-    """Cross entropy in which a verdict counts `VERDICT` times."""
+def loss_of(logits: Tensor, wanted: Tensor, words: Words) -> Tensor:
+    """Cross entropy in which verdicts and boxes' numbers count more."""
     each = functional.cross_entropy(logits, wanted, reduction="none")
-    weight = torch.where(verdicts, VERDICT, 1.0)
+    weight = torch.where((wanted == words.yes) | (wanted == words.no), VERDICT, 1.0)
+    weight = torch.where(torch.isin(wanted, words.boxes.to(wanted.device)), NUMBER, weight)
     return (each * weight).sum() / weight.sum()
 
 
 @torch.no_grad()
-def exam(
-    model: Any,
-    questions: Sequence[Question],
-    stores: Mapping[str, NDArray[np.float16]],
-    words: Words,
-    *,
-    device: torch.device | str = "cpu",
-    batch: int = 16,
-) -> list[dict[str, Any]]:
-    """What the model thinks of each question while it has said no to everything so far.
-
-    Verdicts given right would tell: one yes alone is to come, so after it there is none, and before it each no makes
-    the next yes likelier, whatever is seen. So every verdict is read as no, and the chances of a first yes compared.
+def exam(model: Any, batch: Batch, words: Words) -> dict[str, float]:
+    """How well a batch is answered, all before it given right.
 
     Returns:
-        Per question `group` ("i->i/which"), `hit`: whether the first yes is likeliest at the right candidate,
-        `chances`: of a first yes at each, `others`: the share of right tokens besides verdicts.
+        `verdicts`: of those that are yes and those that are no, the mean share said right, so that no rule that looks
+        at no picture is over .5 where each candidate is right by even chance (`QuestionMaker.crops`); after the one yes
+        of other questions that does not hold. `letters`; `boxes`: the mean error in thousandths.
     """
-    model.eval()
-    found = []
-    for start in range(0, len(questions), batch):
-        part = questions[start : start + batch]
-        made = batch_of(part, stores, words, device=device)
-        for yes, no in zip(words.yes, words.no, strict=False):
-            made.ids[made.ids == yes] = no
-        logits, wanted, verdicts = logits_of(model, made, words)
-        owner = (made.labels[:, 1:] != IGNORED).nonzero()[:, 0]
-        right = logits.argmax(-1) == wanted
-        chances = logits.softmax(-1)
-        yes_now, no_now = (chances[:, list(said)].sum(-1) for said in (words.yes, words.no))
-        hazard = yes_now / (yes_now + no_now).clamp(min=1e-9)
-        for at, one in enumerate(part):
-            mine = owner == at
-            first = first_yes(hazard[mine & verdicts])
-            found.append(
-                {
-                    "group": f"{one.group.modality}/{one.group.kind}",
-                    "hit": int(first.argmax()) == one.group.answer,
-                    "chances": [round(float(chance), 4) for chance in first],
-                    "others": float(right[mine & ~verdicts].float().mean()),
-                }
-            )
+    _states, logits, wanted = read(model, batch)
+    found = {}
+    yes = logits[:, words.yes] > logits[:, words.no]
+    if (wanted == words.yes).any() and (wanted == words.no).any():
+        found["verdicts"] = float(
+            (yes[wanted == words.yes].float().mean() + (~yes[wanted == words.no]).float().mean()) / 2
+        )
+    letters = torch.isin(wanted, words.letters)
+    if letters.any():
+        found["letters"] = float((logits.argmax(-1) == wanted)[letters].float().mean())
+    numbers = torch.isin(wanted, words.boxes)
+    if numbers.any():
+        values = torch.tensor(list(box_numbers()))
+        said = values[logits[numbers][:, words.boxes].argmax(-1)]
+        right = values[(wanted[numbers][:, None] == words.boxes).long().argmax(-1)]
+        found["boxes"] = float((said - right).abs().float().mean())
     return found
-
-
-def first_yes(hazard: Tensor) -> Tensor:
-    """Chances (K,) that the first yes is said at each of K candidates, from the chance of a yes after noes alone."""
-    before = torch.cat([torch.ones(1, device=hazard.device), (1 - hazard).cumprod(0)[:-1]])
-    return before * hazard

@@ -20,8 +20,10 @@ from torch import Tensor, nn
 
 from vretrver.training.nano import eye, language
 from vretrver.training.nano.close_ups import CloseUps
+from vretrver.training.nano.features import FAR, NEAR, Glances, Looks, as_maps, moved
 from vretrver.training.nano.language import Words
-from vretrver.training.nano.questions import Question, QuestionMaker
+from vretrver.training.nano.probes import Probes
+from vretrver.training.nano.questions import Question
 from vretrver.training.nano.thumbnails import Thumbnails
 from vretrver.training.nano.tower import freeze, own_stages
 
@@ -74,10 +76,15 @@ def teach_eye(
         groups = dice.integers(0, len(shown.groups), course.batch)
         rows = np.concatenate([np.arange(*shown.firsts[at : at + 2]) for at in groups])
         seen = dice.integers(0, len(thumbnails[1]), 2 * course.batch)
-        both = np.concatenate([maps[rows], thumbnails[1][seen]])
-        out = own_stages(tower, _laid(both, device)).float()
-        terms = eye.losses(out[: len(rows)], heads, eye.labels_of(shown, rows, device))
-        terms["box"] = eye.box_loss(out[len(rows) :], heads, torch.as_tensor(thumbnails[0].boxes[seen], device=device))
+        close, by = moved(as_maps(maps[rows]), NEAR, dice)
+        far, away = moved(as_maps(thumbnails[1][seen]), FAR, dice)
+        both = torch.cat([close, far]).to(device, memory_format=torch.channels_last)
+        out = own_stages(tower, both).float()
+        labels = eye.labels_of(shown, rows, device)
+        labels["places"] = labels["places"] + by[:, None].to(device)
+        boxes = torch.as_tensor(thumbnails[0].boxes[seen]) + away.repeat(1, 2)
+        terms = eye.losses(out[: len(rows)], heads, labels)
+        terms["box"] = eye.box_loss(out[len(rows) :], heads, boxes.to(device))
         return torch.stack(list(terms.values())).sum(), {name: float(term.detach()) for name, term in terms.items()}
 
     learner.run(loss, report)
@@ -85,58 +92,41 @@ def teach_eye(
 
 def teach_language(
     model: Any,
-    questions: Callable[[int, Random], Sequence[Question]],
-    stores: dict[str, NDArray[np.float16]],
+    probes: Probes,
+    questions: Callable[[int, Random], Sequence[tuple[int, Sequence[Question]]]],
+    pictures: tuple[Looks, Glances],
     words: Words,
     *,
     course: Course,
     state: Path,
     report: Report = lambda _step, _losses: None,
-    still: bool = True,
+    compiled: bool = False,
     device: torch.device | str = "cpu",
 ) -> None:
-    """Teach the projector and the text model; the tower's own stages too unless `still`.
+    """Teach the projector, the text model and the probes; the eye stays as it is.
 
     Args:
-        questions: gives a step's questions, drawing with the dice it is handed.
+        questions: gives a step's questions in parts, each with the length of its rows, drawing with the dice it is
+            handed. compiled: pays on a CPU, for courses of hundreds of steps.
     """
-    model.train()
-    freeze(model.model.vision_tower)
-    if still:
-        model.model.vision_tower.requires_grad_(False).eval()
-    learner = _Learner(model.to(device), course, state, device)
+    model.model.vision_tower.requires_grad_(False)
+    parts = nn.ModuleDict({"model": model, "probes": probes}).to(device)
+    parts.train()
+    model.model.vision_tower.eval()
+    learner = _Masters(parts, course, state, device)
 
-    def loss(step: int) -> tuple[Tensor, dict[str, float]]:
-        asked = questions(step, Random(f"{course.seed}/{step}"))  # noqa: S311
-        dice = np.random.default_rng((course.seed, step))
-        batch = language.batch_of(asked, stores, words, device=device, dice=dice)
-        logits, wanted, verdicts = language.logits_of(model, batch, words)
-        right = (logits.argmax(-1) == wanted)[verdicts].float().mean()
-        total = language.loss_of(logits, wanted, verdicts)
-        return total, {"loss": float(total.detach()), "verdicts": float(right)}
+    def loss(step: int) -> dict[str, float]:
+        dice, terms = Random(f"{course.seed}/{step}"), {}  # noqa: S311
+        for length, asked in questions(step, dice):
+            batch = language.batch_of(asked, *pictures, words, dice=dice, length=length, device=device)
+            states, logits, wanted = language.read(model, batch, compiled=compiled)
+            found = {"written": language.loss_of(logits, wanted, words)}
+            found |= probes.losses(states, model.model.language_model, batch)
+            torch.stack(list(found.values())).sum().backward()  # type: ignore[no-untyped-call]
+            terms |= {name: float(term.detach()) for name, term in found.items()}
+        return terms
 
     learner.run(loss, report)
-
-
-def questions_of(
-    maker: QuestionMaker, shown: CloseUps, numbers: Sequence[int], seen: Thumbnails | None, *, batch: int, most: int
-) -> Callable[[int, Random], list[Question]]:
-    """Draws a step's questions from groups of a store: short ones, or whole episodes where there are thumbnails."""
-
-    def draw(_step: int, dice: Random) -> list[Question]:
-        made = []
-        for _ in range(batch):
-            number = dice.choice(numbers)
-            key, first = shown.groups[number], int(shown.firsts[number])
-            if seen is None:
-                made.append(maker.short(key, first, dice, most))
-                continue
-            rows = [dice.randrange(len(seen.boxes)) for _ in shown.rows(number)]
-            boxes = [(row, tuple(float(value) for value in seen.boxes[row])) for row in rows]
-            made.append(maker.whole(key, first, boxes, dice, most))  # type: ignore[arg-type]
-        return made
-
-    return draw
 
 
 class _Learner:
@@ -179,7 +169,63 @@ class _Learner:
         part.replace(self._state)
 
 
-def _laid(maps: NDArray[np.float16], device: torch.device | str) -> Tensor:
-    return (
-        torch.as_tensor(maps, device=device).permute(0, 3, 1, 2).float().contiguous(memory_format=torch.channels_last)
-    )
+class _Masters:
+    """Steps of a model in half precision whose masters stay in single: Muon (Jordan et al. 2024) for the layers'
+    matrices, AdamW for the rest; the state on disk is the masters'."""
+
+    def __init__(self, parts: nn.ModuleDict, course: Course, state: Path, device: torch.device | str) -> None:
+        self._parts, self._course, self._state, self._step = parts, course, state, 0
+        probes = list(parts["probes"].parameters())
+        named = [(name, weight) for name, weight in parts["model"].named_parameters() if weight.requires_grad]
+        self._shown = [weight for _name, weight in named]
+        self._masters = [weight.detach().float().clone().requires_grad_() for weight in self._shown]
+        for weight in self._shown:
+            weight.data = weight.data.to(torch.bfloat16)
+        inner = ["layers" in name and weight.ndim == 2 for name, weight in named]
+        square = [master for master, yes in zip(self._masters, inner, strict=True) if yes]
+        other = [master for master, yes in zip(self._masters, inner, strict=True) if not yes]
+        self._all = [*self._masters, *probes]
+        self._optimizers: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW([*other, *probes], lr=course.rate, betas=(0.9, 0.97), weight_decay=0.0),
+            torch.optim.Muon(square, lr=2 * course.rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+        ]
+        self._rates = [course.rate, 2 * course.rate]
+        if state.exists():
+            kept = torch.load(state, map_location=device, weights_only=True)
+            self._step = int(kept["step"])
+            with torch.no_grad():
+                for master, value in zip(self._all, kept["masters"], strict=True):
+                    master.copy_(value)
+                torch._foreach_copy_(self._shown, self._masters)
+            for optimizer, value in zip(self._optimizers, kept["optimizers"], strict=True):
+                optimizer.load_state_dict(value)
+
+    def run(self, loss: Callable[[int], dict[str, float]], report: Report) -> None:
+        """Every step to the course's end; afterwards the model has its masters' weights."""
+        course, began = self._course, time.monotonic()
+        while self._step < course.steps:
+            terms = loss(self._step)
+            for weight, master in zip(self._shown, self._masters, strict=True):
+                master.grad = torch.zeros_like(master) if weight.grad is None else weight.grad.float()
+                weight.grad = None
+            torch.nn.utils.clip_grad_norm_(self._all, 1.0)
+            share = min(1.0, (self._step + 1) / course.warm) * max(0.03, 1 - self._step / course.steps)
+            for optimizer, rate in zip(self._optimizers, self._rates, strict=True):
+                for group in optimizer.param_groups:
+                    group["lr"] = rate * share
+                optimizer.step()
+                optimizer.zero_grad()
+            with torch.no_grad():
+                torch._foreach_copy_(self._shown, self._masters)
+            self._step += 1
+            if self._step % course.every == 0 or self._step == course.steps:
+                self._keep()
+                report(self._step, terms | {"seconds": time.monotonic() - began})
+        for weight, master in zip(self._shown, self._masters, strict=True):
+            weight.data = master.data.clone()
+
+    def _keep(self) -> None:
+        part = self._state.with_suffix(".part")
+        optimizers = [optimizer.state_dict() for optimizer in self._optimizers]
+        torch.save({"masters": self._all, "optimizers": optimizers, "step": self._step}, part)
+        part.replace(self._state)

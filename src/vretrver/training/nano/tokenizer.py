@@ -16,6 +16,8 @@ IMAGE = "<image>"
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", IMAGE)
 PLAIN = ("<tool_call>", "</tool_call>", "<think>", "</think>", "<answer>", "</answer>")
 """One token each, yet not special: they are read as text."""
+WORDS = (" yes", " no")
+"""Phrases that may stand within other words; one token only where they end there."""
 VOCABULARY = 1536
 
 CHATML = """\
@@ -77,4 +79,4 @@ def fixed_phrases(phrases: Sequence[str]) -> list[Any]:
     """Phrases as tokens that are matched as they stand, spaces and all."""
     from tokenizers import AddedToken
 
-    return [AddedToken(phrase, normalized=False) for phrase in phrases]
+    return [AddedToken(phrase, normalized=False, single_word=phrase in WORDS) for phrase in phrases]

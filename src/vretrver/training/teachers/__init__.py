@@ -1,6 +1,6 @@
 """Teachers: who writes trajectories to learn from (paper, section 3.4, stage I). A teacher gives a policy for a task.
 
-    oracle[:STYLE]    knows the truth of the small-detail world; STYLE is ledger (default), narrator or terse
+    oracle[:STYLE]    knows the truth of the small-detail world; STYLE is ledger (default), narrator, terse or nano
     blind[:STYLE]     the same words without any look, for the control that learns from text alone
     evidence          the embedded agent, on any task
     chat:URL#MODEL, local:MODEL, ...    any policy by its name (the paper took Qwen2.5-VL-72B)

@@ -33,7 +33,7 @@ class OracleTeacher:
     """Teaches tasks of the small-detail world.
 
     Args:
-        style: whose words: `ledger`, `narrator` or `terse` (`teachers.phrases`).
+        style: whose words: `ledger`, `narrator`, `terse` or `nano` (`teachers.phrases`).
         looks: False answers at once, in the same words, without a look: for a control.
         splits: how often it takes two looks where one would do, 0..1.
 
@@ -87,7 +87,11 @@ class OraclePolicy:
         at_once = compare_crops.MOST if scene.offers("compare_crops") else select_images.MOST
         if 2 < len(needed) <= at_once and scene.calls_left > 1 and dice.random() < self._splits:
             needed = needed[: 1 if None in needed else len(needed) // 2]
+        if self._book.plain:
+            needed = [] if scene.settled or not scene.calls_left else scene.needed
         call, looked_at = _call(scene, needed, dice) if needed else (None, [])
+        if call is not None and self._book.plain:
+            call = _in_tens(call, scene, looked_at)
         think = teller.turn(call, looked_at)
         return render_answer(scene.order(), think) if call is None else render_tool_call(call, think)
 
@@ -108,6 +112,15 @@ def _call(scene: Scene, needed: list[int | None], dice: Random) -> tuple[ToolCal
         crops = [{"target_image": scene.numbers[at], "bbox_2d": scene.box(at, dice)} for at in chosen]
         return ToolCall("compare_crops", {"crops": crops}), chosen
     return None, []
+
+
+def _in_tens(call: ToolCall, scene: Scene, looked_at: list[int | None]) -> ToolCall:
+    """The same look with every box as it is, in steps of ten: what a vocabulary of few numbers can say."""
+    exact = [[round(side / 10) * 10 for side in scene.box(at, Random(0), margin=0.0)] for at in looked_at]  # noqa: S311
+    crops = call.arguments.get("crops")
+    if crops is None:
+        return ToolCall(call.name, {**call.arguments, "bbox_2d": exact[0]}) if "bbox_2d" in call.arguments else call
+    return ToolCall(call.name, {"crops": [{**crop, "bbox_2d": box} for crop, box in zip(crops, exact, strict=True)]})
 
 
 def _crop(scene: Scene, at: int | None, dice: Random) -> ToolCall:

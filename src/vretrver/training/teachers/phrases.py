@@ -9,7 +9,7 @@ and its own detail first, as `filtering` reads it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,8 @@ class Book:
             looked at. unseen: not looked at.
         further: before another look. concludes, open: before the ranking, settled or not. guesses: without a look.
         between: what stands between sentences. mixed: whether every verdict draws its own phrasing.
+        plain: for students of a few million numbers: `compare` alone before a look; after it one verdict a candidate
+            without a name for what was seen (`bare_yes`, `bare_no`), prints read out; boxes in steps of ten, no margin.
     """
 
     asks: tuple[str, ...]
@@ -50,6 +52,9 @@ class Book:
     guesses: tuple[str, ...]
     between: str = " "
     mixed: bool = False
+    plain: bool = False
+    bare_yes: str = "{n} yes"
+    bare_no: str = "{n} no"
 
 
 LEDGER = Book(
@@ -188,4 +193,15 @@ TERSE = Book(
     between="\n",
 )
 
-BOOKS: Mapping[str, Book] = {"ledger": LEDGER, "narrator": NARRATOR, "terse": TERSE}
+NANO = replace(
+    TERSE,
+    compare=("The tags decide.",),
+    select=("The tags decide.",),
+    crop=("The tag decides.",),
+    query=('image 0 "{value}"',),
+    yes=('{n} "{value}" yes',),
+    no=('{n} "{value}" no',),
+    plain=True,
+)
+
+BOOKS: Mapping[str, Book] = {"ledger": LEDGER, "narrator": NARRATOR, "terse": TERSE, "nano": NANO}

@@ -140,11 +140,11 @@ class Scene:
         said = self.system.rpartition("Coordinates are ")[2]
         return next((family for family, meaning in MEANING.items() if said == f"{meaning}."), "released")
 
-    def box(self, at: int | None, dice: Random) -> list[float]:
-        """The tag of a picture in the model's own coordinates, a little too large on every side."""
+    def box(self, at: int | None, dice: Random, margin: float = _MARGIN) -> list[float]:
+        """The tag of a picture in the model's own coordinates, on every side too large by at most `margin` of it."""
         known, number = self.truths[at], self.numbers[at]
         x0, y0, x1, y1 = known.tag
-        across, down = _MARGIN * (x1 - x0), _MARGIN * (y1 - y0)
+        across, down = margin * (x1 - x0), margin * (y1 - y0)
         left, top, right, bottom = (round(dice.uniform(0, reach)) for reach in (across, down, across, down))
         width, height = known.size
         box: Box = (max(0, x0 - left), max(0, y0 - top), min(width, x1 + right), min(height, y1 + bottom))

@@ -23,6 +23,8 @@ class Teller:
     def turn(self, call: ToolCall | None, looked_at: Sequence[int | None]) -> str:
         """The thoughts of a turn: before the first look, after one, or before the ranking."""
         scene, book = self._scene, self._book
+        if book.plain:
+            return book.between.join(self._plain(call))
         said = self._opening() if scene.turn == 0 else []
         if call is None:
             said += [*self._findings(scene.seen), *self._rest()]
@@ -33,6 +35,24 @@ class Teller:
             plan = {"compare_crops": book.compare, "select_images": book.select}.get(call.name, book.crop)
             said.append(self._say(plan, names=_listed([_n(at) for at in looked_at])))
         return book.between.join(said)
+
+    def _plain(self, call: ToolCall | None) -> list[str]:
+        """The call's sentence alone; or what the query's print says, and a verdict on each candidate."""
+        scene, book, asked = self._scene, self._book, self._question
+        if call is not None:
+            return [self._say({"compare_crops": book.compare, "select_images": book.select}.get(call.name, book.crop))]
+        if not scene.known:
+            return [self._say(book.open)]
+        reads = asked.kind == "print"
+        query = None in scene.seen and asked.query is not None and reads
+        found = [self._say(book.query, value=asked.query.value)] if query and asked.query is not None else []
+        for at in sorted(at for at in scene.seen if at is not None):
+            value = asked.values[scene.ids[at]]
+            right = value == asked.wanted
+            named = reads and at in scene.truths
+            words = (book.yes[0] if right else book.no[0]) if named else (book.bare_yes if right else book.bare_no)
+            found.append(words.format(n=_n(at), value=value))
+        return found
 
     def guess(self) -> str:
         """The thoughts of an answer without any look."""
