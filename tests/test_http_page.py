@@ -14,6 +14,7 @@ import pytest
 from conftest import MeanColour
 from served import Served, agent, cards, events, png
 from vretrver.cli.options import parsers
+from vretrver.policies.scripted import ScriptedPolicy
 from vretrver.server import Settings, app
 from vretrver.server.schemas import DocumentsBody, SearchBody
 
@@ -27,7 +28,8 @@ def blocks(language: str) -> list[str]:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Served]:
     (tmp_path / "query.png").write_bytes(png("black"))
-    with Served(app(cards(tmp_path), Settings(policy=agent()), embedder=MeanColour())) as running:
+    settings = Settings(policy=agent(), answers=ScriptedPolicy(["<answer>The first [1].</answer>"]))
+    with Served(app(cards(tmp_path), settings, embedder=MeanColour())) as running:
         yield running
 
 
@@ -38,10 +40,12 @@ def test_the_commands_on_the_page_run(server: Served, tmp_path: Path) -> None:
         done = subprocess.run(["bash", "-ec", script], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         said.append(done.stdout)
-    search, upload, stream, rerank, documents, _thumbnail = said
+    search, upload, stream, ask, rerank, documents, _thumbnail = said
     assert json.loads(search)["results"][0]["id"] == "sub/red.png"
     assert {result["id"] for result in json.loads(upload)["results"]} == {"black.png", "blue.png"}
     assert [kind for kind, _ in events(stream)] == ["coarse", "progress", "progress", "ranking"]
+    told = json.loads(ask)
+    assert (told["answer"], [one["id"] for one in told["citations"]]) == ("The first [1].", ["sub/red.png"])
     assert [result["document"]["text"] for result in json.loads(rerank)["results"][:1]] == ["a red kite"]
     added, sent, deleted = (json.loads(line) for line in documents.replace("}{", "}\n{").splitlines())
     assert (added["ids"], sent["ids"], deleted["deleted"]) == (["note-1"], ["query.png"], ["note-1", "query.png"])

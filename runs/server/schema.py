@@ -99,14 +99,16 @@ def main() -> None:
 
     from conftest import MeanColour
     from served import Served, agent, cards
+    from vretrver.answering import Writer
+    from vretrver.policies.scripted import ScriptedPolicy
     from vretrver.reranker import Reranker
     from vretrver.server import Settings, app
     from vretrver.usage import Prices
 
     with tempfile.TemporaryDirectory() as scratch:
-        application = app(
-            cards(Path(scratch)), Settings(policy=Reranker(agent(), prices=Prices(1, 1))), embedder=MeanColour()
-        )
+        writer = Writer(ScriptedPolicy(["<answer>A card [1].</answer>"]), prices=Prices(1, 1))
+        settings = Settings(policy=Reranker(agent(), prices=Prices(1, 1)), answers=writer)
+        application = app(cards(Path(scratch)), settings, embedder=MeanColour())
         with Served(application) as server:
             started = time.perf_counter()
             sent = check(server.url, options.requests)

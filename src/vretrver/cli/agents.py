@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from vretrver.answering import Writer
     from vretrver.budget import Budget
     from vretrver.policies import Policy
     from vretrver.reranker import Reranker
@@ -52,3 +53,24 @@ def reranker_of(
         gate=options.gate,
         calibration=load_calibration(options.calibration) if options.calibration else None,
     )
+
+
+def writer_of(options: Namespace, reranker: Reranker | None) -> Writer | None:
+    """Who answers questions, as `--answers` says; None without it. The policy that ranks is not loaded twice.
+
+    Raises:
+        InvalidInput: the policy does not write words, or cannot be loaded.
+        MissingExtra: its library is not installed.
+    """
+    if options.answers is None:
+        return None
+    from vretrver.answering import Writer, names_a_writer
+    from vretrver.budget import Budget
+    from vretrver.policies import load_policy
+    from vretrver.usage import Prices
+
+    name = names_a_writer(options.answers)
+    policy = reranker.policy if reranker is not None and name == options.policy else load_policy(name)
+    prices = Prices.parse(options.prices) if options.prices else None
+    budget = Budget.parse(options.budget) if options.budget else None
+    return Writer(policy, source_tokens=options.source_tokens, budget=budget, prices=prices)

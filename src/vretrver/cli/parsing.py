@@ -45,6 +45,21 @@ def add_looking(parser: Any) -> None:
     )
 
 
+def add_answers(parser: Any) -> None:
+    """Options of who answers questions from what was found."""
+    parser.add_argument(
+        "--answers", metavar="POLICY", help="who answers questions: chat:URL#MODEL or local:MODEL; nobody by default"
+    )
+    parser.add_argument(
+        "--source-tokens",
+        type=positive,
+        default=1024,
+        metavar="N",
+        help="image tokens (28x28 pixels each) that a picture may take among an answer's sources, 4 to 5120 "
+        "(default 1024)",
+    )
+
+
 def add_costs(parser: Any) -> None:
     """Options of what a query may cost, and how that is reckoned."""
     parser.add_argument(

@@ -10,7 +10,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vretrver.cli.parsing import POLICIES, Commands, add_certainty, add_costs, add_looking, command, positive
+from vretrver.cli.parsing import (
+    POLICIES,
+    Commands,
+    add_answers,
+    add_certainty,
+    add_costs,
+    add_looking,
+    command,
+    positive,
+)
 from vretrver.errors import InvalidInput, MissingExtra
 
 if TYPE_CHECKING:
@@ -40,6 +49,7 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--policy", default="evidence", help=POLICIES)
     parser.add_argument("--top-k", type=positive, default=50, help="candidates the agent looks at (default 50)")
+    add_answers(parser)
     add_looking(parser)
     add_costs(parser)
     add_certainty(parser)
@@ -112,12 +122,14 @@ def settings_of(options: Namespace) -> Settings:
         InvalidInput: an option is none, or there is no token and the address is not loopback.
     """
     from vretrver.budget import Budget
-    from vretrver.cli.agents import reranker_of
+    from vretrver.cli.agents import reranker_of, writer_of
     from vretrver.server.settings import LOOPBACK, Settings, is_loopback, token_for
 
     names = [*LOOPBACK] if is_loopback(options.host) else [options.host]
+    reranker = reranker_of(options)
     return Settings(
-        policy=reranker_of(options) or "none",
+        policy=reranker or "none",
+        answers=writer_of(options, reranker),
         top_k=options.top_k,
         budget=Budget.parse(options.budget) if options.budget else Budget(seconds=min(30, options.seconds)),
         hosts=(*names, *(options.allow_host or ())),

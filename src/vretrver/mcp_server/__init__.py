@@ -2,15 +2,17 @@
 
     serve(build_server(Searcher("photos.vr", Reranker(load_policy("evidence")))))
 
-Three tools: `search_images` finds and looks, `rerank` compares documents that are known by id, `inspect` shows a region
-of a picture, cut from the original. It leaves out indexing, resources and prompts, and any network but loopback: an
-assistant on another machine should come through `vretrver serve`, which has a token.
+Tools: `search_images` finds and looks, `rerank` compares documents that are known by id, `inspect` shows a region of a
+picture, cut from the original; `ask` answers a question with citations, where the searcher has a writer. It leaves out
+indexing, resources and prompts, and any network but loopback: an assistant on another machine should come through
+`vretrver serve`.
 """
 
 from __future__ import annotations
 
 import socket
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from vretrver import __version__
@@ -21,6 +23,7 @@ try:
     from mcp.types import ToolAnnotations
 
     from vretrver.mcp_server.searcher import Searcher
+    from vretrver.mcp_server.token import OneToken, settings
 except ImportError as missing:
     raise MissingExtra("the MCP server", "mcp") from missing
 
@@ -31,8 +34,15 @@ BODY_BYTES = 10 * 2**20
 """Most bytes of a request over HTTP: a query's picture in base64 fits."""
 
 
-def build_server(searcher: Searcher) -> MCPServer[Any]:
-    """A server with the three tools."""
+def build_server(searcher: Searcher, token: str | None = None) -> MCPServer[Any]:
+    """A server with the searcher's tools.
+
+    Args:
+        token: what clients over HTTP must send as `Authorization: Bearer ...`; None asks nobody.
+
+    Raises:
+        InvalidInput: the token is too short to be a secret.
+    """
     server: MCPServer[Any] = MCPServer(
         "vretrver",
         version=__version__,
@@ -44,9 +54,12 @@ def build_server(searcher: Searcher) -> MCPServer[Any]:
         ),
         log_level="WARNING",
         subscriptions=False,
+        token_verifier=None if token is None else OneToken(token),
+        auth=None if token is None else settings(),
     )
     reads = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
-    for tool in (searcher.search_images, searcher.rerank, searcher.inspect):
+    tools: list[Callable[..., Any]] = [searcher.search_images, searcher.rerank, searcher.inspect]
+    for tool in tools if searcher.writer is None else [*tools, searcher.ask]:
         server.add_tool(tool, annotations=reads)
     return server
 

@@ -10,6 +10,7 @@ from typing import Any
 from mcp.types import CallToolResult, ContentBlock, ImageContent, TextContent
 from pydantic import BaseModel, Field
 
+from vretrver.answering import Answer as Answered
 from vretrver.errors import ImageError, MissingPath
 from vretrver.images import image_size
 from vretrver.trace import Ranking, Result, StopReason
@@ -50,6 +51,28 @@ class Answer(BaseModel):
     seconds: float
 
 
+class Cited(BaseModel):
+    """A source that an answer rests on; the source, the region and the words are known to exist."""
+
+    source: int = Field(description="Its number in the answer's text.")
+    id: str
+    box: list[int] | None = Field(description="[x0, y0, x1, y1] in pixels of the original; null for all of it.")
+    quote: str | None = Field(description="Words of its text.")
+
+
+class Told(BaseModel):
+    """An answer to a question."""
+
+    answer: str = Field(description="With [n] where source n is cited; empty when there is none.")
+    no_answer: bool = Field(description="True when the sources do not answer the question.")
+    uncited: bool = Field(description="True when it cites no source: then it is the model's own word.")
+    failed: bool = Field(description="True when there is neither: the model failed, or the budget had ended.")
+    citations: list[Cited]
+    repairs: list[str] = Field(description="What was dropped or mended in the model's citations.")
+    sources: list[str] = Field(description="Ids of the sources, in their order.")
+    seconds: float
+
+
 class Inspected(BaseModel):
     """What `inspect` shows."""
 
@@ -78,6 +101,35 @@ def answer_of(ranking: Ranking, pictures: Mapping[str, bytes]) -> CallToolResult
     for name, jpeg in pictures.items():
         content += [TextContent(text=f"{name}:"), _image(jpeg)]
     return CallToolResult(content=content, structured_content=answer.model_dump(mode="json"))
+
+
+def told(answer: Answered) -> CallToolResult:
+    """An answer to a question as a call's answer."""
+    cited = [
+        Cited(source=one.source, id=one.id, box=None if one.box is None else list(one.box), quote=one.quote)
+        for one in answer.citations
+    ]
+    said = Told(
+        answer=answer.text,
+        no_answer=answer.no_answer,
+        uncited=answer.uncited,
+        failed=answer.error is not None,
+        citations=cited,
+        repairs=list(answer.repairs),
+        sources=[result.document.id for result in answer.ranking.results],
+        seconds=answer.usage.seconds,
+    )
+    return CallToolResult(content=[TextContent(text=_as_text(said))], structured_content=said.model_dump(mode="json"))
+
+
+def _as_text(said: Told) -> str:
+    if said.failed:
+        return "There is no answer: the model failed, or the budget ended. search_images shows what was found."
+    if said.no_answer:
+        return "The sources do not answer this."
+    lines = [said.answer]
+    lines += [f"[{one.source}] {one.id}" + (f", box {one.box}" if one.box else "") for one in said.citations]
+    return "\n".join([*lines, "It cites no source: this is the model's own word."] if said.uncited else lines)
 
 
 def inspected(said: Inspected, jpeg: bytes) -> CallToolResult:

@@ -12,8 +12,11 @@ import logging
 import math
 import os
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +24,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import CallToolResult
 from pydantic import Field
 
+from vretrver.answering import Writer, for_ranking
 from vretrver.boxes import to_original, whole_pixels
 from vretrver.coarse import coarse_ranking
 from vretrver.embedders import Embedder
@@ -28,7 +32,7 @@ from vretrver.errors import ImageError, IndexMismatch, InvalidInput, MissingPath
 from vretrver.images import encode_jpeg, image_size, open_image, render, thumbnail
 from vretrver.indexes.lance import LanceIndex
 from vretrver.indexes.manifest import NAME as MANIFEST
-from vretrver.mcp_server.answers import Answer, Inspected, answer_of, inspected
+from vretrver.mcp_server.answers import Answer, Inspected, Told, answer_of, inspected, told
 from vretrver.messages import View
 from vretrver.pipeline import Pipeline
 from vretrver.reranker import Reranker
@@ -72,6 +76,7 @@ class Searcher:
         reranker: looks and ranks; None leaves the coarse order.
         top_k: how many candidates are looked at in a search.
         embedder: an object instead of the one that the index names.
+        writer: answers questions; without one there is no tool `ask`.
 
     Raises:
         MissingPath, IndexMismatch, MissingExtra: as `Retriever.open`.
@@ -83,7 +88,9 @@ class Searcher:
         reranker: Reranker | None,
         top_k: int = CANDIDATES,
         embedder: Embedder | None = None,
+        writer: Writer | None = None,
     ) -> None:
+        self.writer = writer
         self._path, self._reranker, self._top_k, self._given = Path(path), reranker, top_k, embedder
         self._lock, self._count, self._waiting = threading.Lock(), threading.Lock(), 0
         self._stamp = self._stamped()
@@ -134,6 +141,33 @@ class Searcher:
                 else self._reranker.rerank(asked, candidates)
             )
             return self._answered(ranking, pictures)
+
+    def ask(
+        self,
+        question: Annotated[str, Field(min_length=1, max_length=2000, description="What to answer.")],
+        like: Like = None,
+        image: Encoded = None,
+        k: Annotated[int, Field(ge=1, le=RESULTS, description="How many sources the model is given.")] = 5,
+        where: Annotated[
+            dict[str, Any] | None,
+            Field(description='Keep documents with this metadata: {"colour": "red", "year": {">=": 2020}}.'),
+        ] = None,
+    ) -> Annotated[CallToolResult, Told]:
+        """Answer a question from the pictures and texts of the index, citing documents by id and regions by box. Zoom
+        in on a cited region with inspect before you rely on it."""
+        if self.writer is None:
+            raise ToolError("this server answers no questions")
+        with self._turn():
+            query, reranker = self._query(question, like, image), copy(self._reranker)
+            if reranker is not None:
+                left = for_ranking(self.writer.budget, k, len(query.images))
+                reranker.rules = replace(reranker.rules, budget=left)
+            started = time.perf_counter()
+            ranking = Pipeline(self._retriever, reranker).search(query, k=k, top_k=self._top_k, where=where)
+            answer = self.writer.write([ranking], k, time.perf_counter() - started)[0]
+            for error in {*(trace.error for trace in ranking.traces if trace.error), answer.error} - {None}:
+                log.warning("%s", error)
+            return told(answer)
 
     def inspect(
         self,

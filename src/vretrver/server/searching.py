@@ -273,7 +273,7 @@ def refuse_policy() -> Refused:
 
 def refuse_answers() -> Refused:
     """What a question hears where nobody answers."""
-    return Refused(422, "no_answers", "this server answers no questions; start it with --answers POLICY")
+    return Refused(403, "no_answers", "this server answers no questions; start it with --answers POLICY")
 
 
 def within(wanted: Budget, most: Budget) -> Budget:
