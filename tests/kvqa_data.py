@@ -21,7 +21,7 @@ OKVQA = [
     (3397315, 339731, "Which vegetable is this?", "five", ["leek"] * 10),
     (3, 3, "Where does this bus go?", "one", ["harbor"] * 8 + ["harbour"] * 2),
 ]
-INFOSEEK = [
+INFOSEEK: list[dict[str, Any]] = [
     {"data_id": "infoseek_val_00000000", "image_id": "oven_04925844", "question": "What is this bird called?",
      "answer": ["carrion crow"], "answer_eval": ["carrion crow", "crow", "Corvus corone"],
      "data_split": "val_unseen_entity"},
@@ -33,7 +33,7 @@ INFOSEEK = [
 ]  # fmt: skip
 ENTITIES = [("Q25394", "carrion crow"), ("Q44440", "Golden Gate Bridge"), ("Q44440", "Golden Gate Bridge")]
 KINDS = ["String", "Numerical", "Time"]
-ARTICLES = [
+ARTICLES: list[dict[str, Any]] = [
     {"wikidata_id": "Q25394", "wikipedia_title": "Carrion crow", "wikipedia_summary": "A bird.",
      "wikipedia_content": "The carrion crow is a passerine bird . " * 30},
     {"wikidata_id": "Q44440", "wikipedia_title": "Golden Gate Bridge", "wikipedia_image_url": "https://x/y.jpg",
@@ -54,7 +54,7 @@ EVQA = [
     ("Who named the family of this bird?", "Carl Linnaeus", "2686844", "inaturalist", "5736", "2_hop",
      f"{CROW}|{ROSE}", "Crow|Rose", "", "0|0", "Crow|Rose", "test", "Who named it?", "False"),
 ]  # fmt: skip
-KNOWLEDGE = {
+KNOWLEDGE: dict[str, dict[str, Any]] = {
     CROW: {"title": "Crow", "section_titles": ["Crow", "Diet"],
            "section_texts": ["A crow is a bird.", "Worms, mostly."], "image_urls": [],
            "image_reference_descriptions": [], "image_section_indices": [], "url": CROW},

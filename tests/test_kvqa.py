@@ -104,6 +104,8 @@ def test_okvqa_is_found_answered_and_marked(run: Run, tmp_path: Path, endpoint: 
     assert told["usage"]["policy_calls"] == {"total": 3, "mean": 1.0}
     assert told["usage"]["money"]["total"] > 0
     assert metrics["usage"]["policy_calls"]["total"] == 0  # nobody ranked
+    sent = json.loads((tmp_path / "run/vqa_results.json").read_text())
+    assert sent[2] == {"question_id": 3, "answer": "the harbour"}
     texts = [one.answered.text for one in outcomes.values() if one.answered]
     assert texts == ["Motocross", "leek", "The harbour."]
 
@@ -256,6 +258,28 @@ def test_encyclopedic_vqa_lists_and_hops(run: Run, tmp_path: Path) -> None:
     assert sent[1] == {"row": 0, "picture": 1, "candidate": "Worms"}
 
 
+def test_questions_of_one_s_own(run: Run, tmp_path: Path) -> None:
+    place = tmp_path / "mine"
+    asked = [{"id": "q1", "text": "When does the bus leave?", "answers": ["At nine", "9:00"]},
+             {"id": "q2", "text": "Which soup is served?", "answers": ["leek soup"]}]  # fmt: skip
+    kvqa_data.put_lines(place / "queries.jsonl", asked)
+    said = [{"id": "a", "text": "The bus leaves at nine."}, {"id": "b", "text": "The soup of the day."}]
+    kvqa_data.put_lines(place / "documents.jsonl", said)
+    told = run("run", "jsonl", place, answers=ScriptedPolicy(["<answer>At nine! [1]</answer>"]))
+    assert told["answers"]["accuracy"] == 0.5
+    assert told["pseudo"]["coarse"]["pr@1"] == 0.5
+    assert told["relevant"] == "contains an answer"
+    assert {"recall@5", "ndcg@10"}.isdisjoint(told["coarse"])
+    for spoilt, why in (
+        ("nine", 'write a list, even of one: \\["nine"\\]'),
+        ([" "], "holds no text"),
+        ([1], "must be a text"),
+    ):
+        kvqa_data.put_lines(place / "queries.jsonl", [{"id": "q1", "text": "When?", "answers": spoilt}])
+        with pytest.raises(RecordError, match=why):
+            load_task("jsonl", place)
+
+
 def test_answers_that_nobody_can_mark_are_counted(run: Run, tmp_path: Path) -> None:
     place = kvqa_data.infoseek(tmp_path / "infoseek", "val")
     bare = [{name: one[name] for name in ("data_id", "image_id", "question")} for one in kvqa_data.INFOSEEK]
@@ -274,7 +298,7 @@ def test_the_page_and_the_comparison_tell_of_answers(run: Run, tmp_path: Path) -
     found = {one.measure: one for one in compare(tmp_path / "a", tmp_path / "b").contrasts}
     assert list(found) == ["pr@5", "hit@1", "accuracy", "grounded"]
     soft = (8 * (2 / 3) + 2 * (1 / 3)) / 10
-    assert (found["accuracy"].a, found["accuracy"].b) == (0.0, pytest.approx((2 * soft + 1) / 3))
+    assert [found["accuracy"].a, found["accuracy"].b] == pytest.approx([0.0, (2 * soft + 1) / 3])
     assert len(found["accuracy"].won) == 3
     drawn = write_report([tmp_path / "a", tmp_path / "b"], tmp_path / "report.html").read_text()
     page = html.unescape(drawn)
@@ -282,7 +306,7 @@ def test_the_page_and_the_comparison_tell_of_answers(run: Run, tmp_path: Path) -
     assert "Answered: “The harbour.”, marked .600, citing 1" in page
     assert "<b>leek</b>" not in drawn
     assert "“<b>leek</b>”" in page
-    assert "borne out by a cited source" in page
+    assert "right and borne out by a cited source" in page
     assert read_run(tmp_path / "b").by_topic["3"].answered is not None
 
 
@@ -290,6 +314,7 @@ def test_a_spoilt_answer_in_a_run_folder_is_named(run: Run, tmp_path: Path) -> N
     run("run", answers=ScriptedPolicy(written))
     path = tmp_path / "run/outcomes.jsonl"
     lines = path.read_text().splitlines()
+    spoilt: dict[str, Any]
     for spoilt in ({"text": 1}, {"score": "high"}, {"cited": [1]}, {"usage": {}}):
         record = json.loads(lines[0])
         record["answered"] |= spoilt

@@ -183,6 +183,11 @@ def test_encyclopedic_vqa_s_lists(written: str, right: int) -> None:
     assert evqa.accuracy(written, ("red&&white&&pink",), listed=True) == right
 
 
+def test_an_answer_is_handed_in_as_annotators_answers_are_stored() -> None:
+    assert mark("Leek.", Expected("vqa", ("leek",) * 10)) == 1.0
+    assert [vqa.submitted(one) for one in ("Leek.\n", "St. Louis", "3.5")] == ["leek", "st. louis", "3.5"]
+
+
 def test_mark_chooses_the_rule() -> None:
     assert mark("race", Expected("vqa", ("race",) * 4 + ("ride",) * 6)) == 1.0
     assert mark("1300", Expected("infoseek", (), kind="Numerical", span=(1152.1, 1408.1))) == 1.0

@@ -19,7 +19,7 @@ from vretrver.types import Document, Query
 NAMES = (
     "mbeir", "circo", "genecis", "visdial", "vist", "mtfiq", "okvqa", "infoseek", "evqa", "released", "jsonl", "world"
 )  # fmt: skip
-Rule: TypeAlias = Literal["vqa", "infoseek", "evqa"]
+Rule: TypeAlias = Literal["vqa", "infoseek", "evqa", "exact"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@
 
 A query has text, a picture or several ("images"), or both; "relevant" is a list of document ids or {id: grade}; without
 it, nothing is judged and only the ranking is kept. Further fields of a query: "candidates" (a gallery of its own),
-"excluded", "instruction", "group". Documents may also be documents.csv or documents.parquet with the same columns, or a
-folder documents/ of pictures, where a.txt beside a.jpg is its text. Picture paths start at the folder.
+"excluded", "instruction", "group", and "answers": texts that answer it as a question, one as good as another. Documents
+may also be documents.csv or documents.parquet with the same columns, or a folder documents/ of pictures, where a.txt
+beside a.jpg is its text. Picture paths start at the folder.
 
 Everything is checked when it is loaded, since a typing error in an id would otherwise be a wrong number in a table.
 """
@@ -23,7 +24,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from vretrver.datasets import Card, Pool, Task, Topic
+from vretrver.datasets import Card, Expected, Pool, Task, Topic
 from vretrver.datasets.records import (
     MAX_LINE,
     MAX_TEXT,
@@ -42,7 +43,8 @@ from vretrver.images import EXTENSIONS
 from vretrver.types import Document, ImageRef, Query
 
 MEASURES = ("hit@1", "hit@5", "hit@10", "recall@5", "recall@10", "map@10", "ndcg@10", "mrr@10")
-QUERY_FIELDS = ("id", "text", "image", "images", "relevant", "candidates", "excluded", "instruction", "group")
+QUERY_FIELDS = ("id", "text", "image", "images", "relevant", "candidates", "excluded", "instruction", "group",
+                "answers")  # fmt: skip
 IDS = ("id", "did")
 PATHS = ("image", "path", "img_path", "image_path", "file_name", "filename")
 TEXTS = ("text", "caption", "txt", "description")
@@ -106,7 +108,22 @@ def _topic(root: Path, record: Mapping[str, Any], where: str, ids: Mapping[str, 
         candidates=candidates or None,
         group=text_of(record.get("group"), where, "group") or "",
         excluded=_named(record.get("excluded"), where, "excluded", ids),
+        expected=_expected(record, where),
     )
+
+
+def _expected(record: Mapping[str, Any], where: str) -> Expected | None:
+    """What answers a query that is a question."""
+    given = record.get("answers")
+    if given is None:
+        return None
+    if isinstance(given, str):
+        raise RecordError(f'{where}: "answers" is a text; write a list, even of one: ["{given[:60]}"]')
+    answers = [text_of(one, where, "an answer") for one in list_of(given, where, "answers")]
+    said = tuple(one for one in answers if one)
+    if not said:
+        raise RecordError(f'{where}: "answers" holds no text; leave it out where nobody knows the answer')
+    return Expected("exact", said, tuple(dict.fromkeys(one.lower() for one in said)))
 
 
 def _spelled(record: Mapping[str, Any], where: str) -> None:

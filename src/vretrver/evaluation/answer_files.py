@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from vretrver.evaluation.marking.vqa import submitted
 from vretrver.evaluation.outcome import Outcome
 
 ANSWERS = "answers.jsonl"
@@ -22,7 +23,9 @@ def answer_files(task: str, outcomes: Sequence[Outcome]) -> dict[str, str]:
     files = {ANSWERS: _lines(map(_ours, outcomes))}
     said = [(one.topic, "" if one.answered is None else one.answered.text) for one in outcomes]
     if task.startswith("okvqa"):
-        results = [{"question_id": int(name) if name.isdecimal() else name, "answer": text} for name, text in said]
+        results = [
+            {"question_id": int(name) if name.isdecimal() else name, "answer": submitted(text)} for name, text in said
+        ]
         files["vqa_results.json"] = json.dumps(results) + "\n"
     elif task.startswith("infoseek"):
         files["predictions.jsonl"] = _lines({"data_id": name, "prediction": text} for name, text in said)

@@ -19,6 +19,8 @@ from vretrver.evaluation.outcome import Outcome, spending
 from vretrver.evaluation.statistics import RESAMPLES, calibration, interval, kendall_tau, paired_interval, sign_p
 
 ALWAYS = ("hit@1", "hit@5", "hit@10")
+COUNTING_NONE = ("hit", "pr", "precision", "mrr")
+"""Measures that need not know how many documents are relevant in all."""
 LEVEL, SEED = 0.95, 0
 _DIGITS = 6
 
@@ -50,9 +52,10 @@ def summarise(  # noqa: PLR0917  # what a run was, in the order metrics.json tel
     if not measures:
         raise InvalidInput(f"{task_name} names no measure; the first one is the headline")
     pseudo = any(one.pseudo for one in outcomes)  # then there is no telling how many are relevant
-    names = tuple(dict.fromkeys([*ALWAYS, *measures, *([] if pseudo else [f"recall@{k}"])]))
+    names = tuple(dict.fromkeys([*ALWAYS, *measures, f"recall@{k}"]))
     for name in names:
         measured(name)
+    names = tuple(name for name in names if not pseudo or name.partition("@")[0] in COUNTING_NONE)
     judged = [one for one in outcomes if one.judged]
     found = _rounded(
         {

@@ -39,7 +39,7 @@ def _found(runs: Sequence[RunFolder], names: Mapping[RunFolder, str]) -> Html | 
         within = f"{difference(ends[0])} to {difference(ends[1])}" if ends else DASH
         rows.append([names[run], amount(number(told.get("n"))), value(before), value(after), difference(change), within,
                      *map(value, words), value(number(told.get("ceiling")))])  # fmt: skip
-    return table("Passages that contain an answer", head, rows) if rows else None
+    return _titled("Passages that contain an answer", table("Passages", head, rows)) if rows else None
 
 
 def _given(runs: Sequence[RunFolder], names: Mapping[RunFolder, str]) -> Html | None:
@@ -58,7 +58,11 @@ def _given(runs: Sequence[RunFolder], names: Mapping[RunFolder, str]) -> Html | 
         rows.append([names[run], str(run.config.get("answers") or DASH), amount(number(told.get("n"))), *marks,
                      value(number(told.get("borne_out"))), *(value(number(told.get(name))) for name in _SHARES),
                      ", ".join(combined) or DASH, *_cost(told)])  # fmt: skip
-    return table("Answers", head, rows, words=(0, 1, 11)) if rows else None
+    return _titled("Answers", table("Answers", head, rows, words=(0, 1, 11))) if rows else None
+
+
+def _titled(title: str, body: Html) -> Html:
+    return h("div", {"class": "part"}, h("h3", {}, title), body)
 
 
 def _cost(told: Mapping[str, object]) -> list[str]:
@@ -83,4 +87,4 @@ def _by_part(run: RunFolder, name: str) -> Html | None:
     if not rows:
         return None
     head = ["Part or kind", "Questions", "PR@5 before", "PR@5 after", "Accuracy", "Grounded", "Answered"]
-    return h("div", {"class": "part"}, h("h3", {}, name), table(f"Questions of {name} by part", head, rows))
+    return _titled(f"{name} by part", table(f"Questions of {name} by part", head, rows))

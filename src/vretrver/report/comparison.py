@@ -15,9 +15,11 @@ from typing import Any
 from vretrver.errors import InvalidInput
 from vretrver.evaluation.measured import OF_ANSWERS, measured
 from vretrver.evaluation.outcome import Outcome, spending
+from vretrver.evaluation.outcome import spent as spent_on
 from vretrver.evaluation.statistics import RESAMPLES, paired_interval, sign_p
 from vretrver.report.run_folder import RunFolder, mapping, read_run
 from vretrver.report.words import amount, difference, money, p_value, plain, typed, value
+from vretrver.usage import Usage
 
 _RESTATED = ("hash", "version", "versions", "facts")
 LISTED = 10  # topics named in a summary
@@ -34,6 +36,9 @@ COSTS = {
     "image_tokens": "of them of pictures",
     "completion_tokens": "completion tokens",
     "money": "money",
+    "answer_calls": "calls for answers",
+    "answer_tokens": "tokens of answers",
+    "answer_money": "money of answers",
     "seconds": "seconds",
 }
 
@@ -231,11 +236,24 @@ def _cost(pairs: Sequence[tuple[Outcome, Outcome]]) -> dict[str, tuple[float | N
     a, b = ([pair[side] for pair in pairs] for side in (0, 1))
     spent = [{name: cost["mean"] for name, cost in spending(one).items()} for one in (a, b)]
     seconds = [math.fsum(one.seconds for one in side) / len(side) for side in (a, b)]
+    answers = [_cost_of_answers(one) for one in (a, b)]
+    spent = [one | more for one, more in zip(spent, answers, strict=True)]
     return {name: (spent[0][name], spent[1][name]) for name in spent[0]} | {"seconds": (seconds[0], seconds[1])}
 
 
+def _cost_of_answers(outcomes: Sequence[Outcome]) -> dict[str, float | None]:
+    """Per question; nothing of what ranking cost."""
+    told = spent_on([Usage() if one.answered is None else one.answered.usage for one in outcomes])
+    read, written = told["prompt_tokens"]["mean"], told["completion_tokens"]["mean"]
+    return {
+        "answer_calls": told["policy_calls"]["mean"],
+        "answer_tokens": None if read is None or written is None else read + written,
+        "answer_money": told["money"]["mean"],
+    }
+
+
 def _cost_said(name: str, given: float | None) -> str:
-    return money(given) if name == "money" else amount(given)
+    return money(given) if name.endswith("money") else amount(given)
 
 
 def _contrast_lines(one: Contrast) -> list[str]:

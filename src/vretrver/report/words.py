@@ -78,7 +78,8 @@ def opening(run: RunFolder) -> str:
     if not run.judged:
         return f"{asked} The right answers are not public, so nothing could be measured here."
     before, after = run.value("coarse", "hit@1"), run.value("reranked", "hit@1")
-    right = "A passage with an answer" if "relevant" in run.metrics else "The right answer"
+    right = "A right passage" if mapping(run.metrics, "pseudo") else "The right answer"
+    right = "A passage with an answer" if "relevant" in run.metrics else right
     if not _reranked(run):
         return f"{asked} {right} came first for {percent(before)}. No agent looked at anything.{_answers(run)}"
     done = "looking" if number(mapping(run.metrics, "looking").get("looked")) else "reranking without a look"
@@ -109,7 +110,8 @@ def _answers(run: RunFolder) -> str:
         return ""
     ends = ends_of(mapping(told, "interval").get("accuracy"))
     within = f" (95 % interval {percent(ends[0])} to {percent(ends[1])})" if ends else ""
-    return f" Accuracy of the answers: {percent(accuracy)}{within}, {percent(grounded)} borne out by a cited source."
+    borne_out = f"{percent(grounded)} right and borne out by a cited source"
+    return f" Accuracy of the answers: {percent(accuracy)}{within}, {borne_out}."
 
 
 def ends_of(given: Any) -> tuple[float, float] | None:

@@ -3,6 +3,7 @@
     vqa        VQA's soft accuracy over ten annotators, with its normalisation (Antol et al., ICCV 2015; OK-VQA)
     infoseek   exact match of strings and times, relaxed match of numbers (Chen et al., EMNLP 2023)
     evqa       exact match, and of lists an overlap (Mensink et al., ICCV 2023), without BEM's second chance
+    exact      of one's own questions: exact match as of InfoSeek's strings
     contains   PR@k's pseudo-relevance
 
 Answers are what a model wrote: at most `MAX_ANSWER` characters of one are read, by scans that are linear in them.
@@ -29,10 +30,10 @@ def mark(answer: str, expected: Expected) -> float | None:
         return 0.0
     match expected.rule:
         case "vqa":
-            return vqa.accuracy(said, expected.accepted)
+            return vqa.accuracy(vqa.submitted(said), expected.accepted)
         case "infoseek" if expected.span is not None:
             return infoseek.number_accuracy(said, expected.span)
-        case "infoseek":
+        case "infoseek" | "exact":
             return infoseek.text_accuracy(said, expected.accepted)
         case "evqa":
             return evqa.accuracy(said, expected.accepted, listed=expected.kind == "multi_answer")

@@ -33,6 +33,14 @@ def accuracy(answer: str, annotators: Sequence[str]) -> float:
     return sum(min(1.0, (same - (one == said)) / 3) for one in given) / len(given)
 
 
+def submitted(answer: str) -> str:
+    """An answer in the form in which annotators' answers are stored: lower case, no period at the end.
+
+    Where all annotators agree the script compares as written, and a model's capital letter would be an error.
+    """
+    return _plain(answer).lower().removesuffix(".")
+
+
 def normalised(answer: str) -> str:
     """Without punctuation and articles, in lower case, number words as digits, contractions with their apostrophes.
 
