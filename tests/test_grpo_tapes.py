@@ -200,7 +200,7 @@ def test_a_group_sees_one_order_and_another_step_another(loaded: Loaded, paint: 
         shown = {one.trace.candidates for one in group.rollouts}
         assert len(shown) == 1
         orders += shown
-        again = exercise(paint).begun(Random(f"0:{step}:0:0:0/red")).seats[0].episode  # noqa: S311
+        again = exercise(paint).begun(Random(f"0:{step}:0:0:0/red")).seats[0].episode
         assert again.trace.candidates in shown
     assert len(set(orders)) > 2
 
@@ -216,7 +216,9 @@ def test_figures_by_hand(loaded: Loaded, paint: Paint) -> None:
     # 0.2 + 0.8 each; with a tool 0.2 more, 0.1 less for the second call. Shown again at the same size: redundant.
     assert figures["reward"] == pytest.approx([1.1, 1.0, 1.0]) and figures["reward_std"] == pytest.approx([0.05, 0.0])
     assert figures["calls"] == [2.0, 0.0, 0.0] and figures["tool_rate"] == [1.0, 0.0, 0.0]
-    assert figures["redundant_calls"] == [float(redundant_calls(rollouts[0].trace)), 0.0, 0.0] and figures["kept"] == [1]
+    assert figures["redundant_calls"] == [float(redundant_calls(rollouts[0].trace)), 0.0, 0.0] and figures["kept"] == [
+        1
+    ]
     assert figures["redundant_calls"][0] >= 1.0 and figures["zero_variance"] == [0.0, 1.0]
     words = len(_script.maker.writer.tokenizer(ANSWER).input_ids) + 1
     assert figures["length"][1:] == [words, words] and figures["format_valid"] == [1.0, 1.0, 1.0]

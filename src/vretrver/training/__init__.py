@@ -11,6 +11,8 @@
     sft.py          stage I on TRL (trainer.py, weights.py, progress.py, curves.py, samples.py around it)
     rollouts.py     a checkpoint sampled through the product's episodes; rejection.py: which rollouts are kept
     rsft.py         stage II: rollouts, rejection, stage I's training again
+    rewards/        what a rollout is worth, by name
+    eapo.py         stage III on TRL's GRPOTrainer; grpo/: rollouts as tokens, who draws them, which queries are asked
     checkpoint.py   what a trained folder says of itself
     rewards/        what a rollout is worth: the paper's, the released code's, ours
     grpo/, eapo.py  stage III on TRL; verl/: the same rollouts and rewards in verl

@@ -31,7 +31,7 @@ class Checkpoint:
     """The record of a finished folder.
 
     Args:
-        stage: `sft` or `rsft`.
+        stage: `sft`, `rsft` or `eapo`.
         protocol: digest of the protocol as it was (`protocol_digest`).
         prompt_hashes: how many examples had each system prompt, by its SHA-256.
         parent: the model it was trained from.

@@ -12,6 +12,7 @@ with the rollouts that it would have drawn. It leaves out FSDP and ZeRO-3 withou
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import shutil
@@ -25,7 +26,7 @@ from vretrver.errors import InvalidInput, StorageError, VretrverError
 from vretrver.evaluation.folder import made
 from vretrver.evaluation.pools import cache_folder
 from vretrver.policies.habits import RECORD, habits_in
-from vretrver.policies.local import default_boxes
+from vretrver.policies.local import LocalPolicy, default_boxes
 from vretrver.policies.local.generation import is_out_of_memory
 from vretrver.policies.local.loading import Loaded, load
 from vretrver.policies.local.prompts import PromptWriter
@@ -42,8 +43,11 @@ from vretrver.training.grpo.settings import Difficulty, Optimising, Sampling
 from vretrver.training.grpo.tapes import Recorder
 from vretrver.training.grpo.trainer import arguments_of, make_trainer, require_trl
 from vretrver.training.grpo.watching import keeper, watcher
-from vretrver.training.grpo.writers import Transformers, Vllm, Writer, vllm_options
-from vretrver.training.rewards import Reward, load_reward
+from vretrver.training.grpo.writers import Transformers, Vllm, Writer, at_rest, vllm_options
+from vretrver.training.rejection import Asking
+from vretrver.training.rewards import Judged, Reward, load_reward
+from vretrver.training.rewards.counterfactual import counterfactual
+from vretrver.training.rewards.judged import Order
 from vretrver.training.rows import RowMaker
 from vretrver.training.samples import PAGES, Sampler, sampling_callback
 from vretrver.training.sft import PLACE, STEPS, last_whole
@@ -51,6 +55,7 @@ from vretrver.training.sources import Source
 from vretrver.training.trainer import marker, processes, quiet_libraries, require_libraries, whole_here
 from vretrver.training.trajectories import Recipe
 from vretrver.training.weights import choose_trained, save_model
+from vretrver.types import Window
 
 STAGE = "eapo"
 FREE = (
@@ -68,6 +73,8 @@ class EapoConfig:
     Args:
         tasks: what is asked. recipe: how, as at serving.
         reward: its name. weights: those of its terms that are not its own.
+        counterfactual: ask, of right answers, what the model would have answered without each look, where no truth is
+            known (`rewards.counterfactual`); for the reward `ours`, a generation or more a look.
         sampling: how rollouts are drawn. difficulty: of which queries.
         train: the optimiser; its model is the checkpoint that is given.
         cache: for drawn scenes, indexes and words read; the user's cache folder when None.
@@ -77,6 +84,7 @@ class EapoConfig:
     recipe: Recipe = field(default_factory=Recipe)
     reward: str = "paper"
     weights: Mapping[str, float] = field(default_factory=dict)
+    counterfactual: bool = False
     sampling: Sampling = field(default_factory=Sampling)
     difficulty: Difficulty = field(default_factory=Difficulty)
     train: Optimising = field(default_factory=Optimising)
@@ -116,9 +124,9 @@ def eapo(
     """
     require_libraries()
     require_trl()
-    known = Checkpoint.read(parent)
+    Checkpoint.read(parent)  # refuse what is none before anything is loaded
     named = load_reward(config.reward, **config.weights) if reward is None else reward
-    claim_folder(made(folder / PLACE), config, ignoring=FREE, parent=_digest(parent, known), rewarded_by=named.name)
+    claim_folder(made(folder / PLACE), config, ignoring=FREE, parent=_digest(parent), rewarded_by=named.name)
     if (folder / RECORD).is_file():
         return Checkpoint.read(folder)
     with quiet_libraries():
@@ -135,6 +143,10 @@ def _trained(
     require_protocol(parent, course.prompt_hash)
     groups = max(1, train.batch // config.sampling.rollouts)
     steps = train.max_steps or math.ceil(train.epochs * len(course.exercises) / groups) * train.iterations
+    if config.counterfactual and not whole_here():
+        raise InvalidInput(
+            "counterfactual asks the model itself, which FSDP and ZeRO-3 cut: set counterfactual = false"
+        )
     arguments = arguments_of(train, config.sampling, steps, folder / PLACE / STEPS)
     loaded = _model(train)
     practice = _Practice(config, course, loaded, folder, reward)
@@ -185,7 +197,7 @@ class _Practice:
     def __init__(self, config: EapoConfig, course: Course, loaded: Loaded, folder: Path, reward: Reward) -> None:
         self._config, self._folder, self._state = config, folder, processes()
         self._exercises = course.by_key
-        self._turns = course.habits.max_tool_turns + 1
+        self._habits, self._loaded = course.habits, loaded
         train, name = config.train, loaded.name
         self.trainer: Any = None
         self.maker = RowMaker(PromptWriter(loaded.processor, name), name)
@@ -202,6 +214,7 @@ class _Practice:
             max_tokens=limit,
             shuffle=config.sampling.shuffle,
             seed=train.seed,
+            without=self._without if config.counterfactual else None,
         )
 
     def __call__(self, step: int, count: int) -> tuple[list[Rollout], list[bool], Mapping[str, Sequence[float]]]:
@@ -220,7 +233,7 @@ class _Practice:
 
     def _groups(self, step: int, count: int) -> tuple[list[Group], list[Group], list[Group]]:
         """A step's groups in this process: those drawn first, those to train on, and all."""
-        first = self._played(step, self._share([count] * self._state.num_processes, step, 0, set()))
+        first = self._played([count] * self._state.num_processes, step, 0, set())
         trained, seen = list(first), list(first)
         asked = set(self._gathered([group.exercise.key for group in first]))
         for again in range(1, self._config.difficulty.resample + 1):
@@ -228,22 +241,26 @@ class _Practice:
             needs = self._gathered([len(flat)])
             if not sum(needs):
                 break
-            found = self._played(step, self._share(needs, step, again, asked), again)
+            found = self._played(needs, step, again, asked)
             asked |= set(self._gathered([group.exercise.key for group in found]))
             for at, group in zip(flat, (one for one in found if not one.flat), strict=False):
                 trained[at] = group
             seen += found
         return first, trained, seen
 
-    def _share(self, needs: Sequence[int], step: int, again: int, but: set[str]) -> list[str]:
-        """This process's part of the queries that all draw alike."""
+    def _played(self, needs: Sequence[int], step: int, again: int, but: set[str]) -> list[Group]:
+        """This process's groups of queries that all processes draw alike; each needs so many."""
         before = sum(needs[: self._state.process_index])
         drawn = self.estimates.draw(sum(needs), step, again, but)
-        return drawn[before : before + needs[self._state.process_index]]
-
-    def _played(self, step: int, keys: Sequence[str], again: int = 0) -> list[Group]:
-        exercises = [self._exercises[key] for key in keys]
-        return self._player.groups(exercises, self._config.sampling.rollouts, step, self._turns, again)
+        mine = drawn[before : before + needs[self._state.process_index]]
+        return self._player.groups(
+            [self._exercises[key] for key in mine],
+            self._config.sampling.rollouts,
+            step=step,
+            turns=self._habits.max_tool_turns + 1,
+            draw=again,
+            before=before,
+        )
 
     def _gathered(self, values: list[Any]) -> list[Any]:
         from accelerate.utils import gather_object
@@ -255,6 +272,19 @@ class _Practice:
         if sampling.backend == "transformers":
             return Transformers(self._model, self.maker, sampling, name, pixels=self.pixels, autocast=self._autocast)
         return Vllm(self._model, self.maker, sampling, name, lambda: self.trainer.vllm_generation)
+
+    def _without(self, judged: Sequence[Judged], windows: Sequence[Window]) -> list[dict[int, Order | None]]:
+        """What the model would have answered without each look, at its likeliest."""
+        habits, model, sampling = self._habits, self._model(), self._config.sampling
+        asking = Asking(habits.toolbox, habits.max_tool_turns, habits.boxes, habits.window_pixels)
+        with at_rest(model), self._autocast():
+            policy = LocalPolicy(
+                replace(self._loaded, model=model),
+                wire=habits.wire,
+                batch=sampling.batch,
+                max_new_tokens=sampling.max_new_tokens,
+            )
+            return counterfactual(policy, judged, windows, asking)
 
     def _autocast(self) -> Any:
         return self.trainer.accelerator.autocast()
@@ -284,12 +314,13 @@ def _wire(parent: Path) -> Wire:
     return Wire(boxes=default_boxes(parent.name, str(family)))
 
 
-def _digest(parent: Path, known: Checkpoint) -> str:
-    """Says which checkpoint it is: what its record holds, and how large its weights are."""
-    import hashlib
-
-    sizes = sorted((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in parent.glob("*.safetensors"))
-    return hashlib.sha256(f"{known}\n{sizes}".encode()).hexdigest()[:16]
+def _digest(parent: Path) -> str:
+    """16 hexadecimal digits over a checkpoint's weights."""
+    digest = hashlib.sha256()
+    for path in sorted(parent.glob("*.safetensors")):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
 
 
 def _limit(loaded: Loaded, most: int) -> int:

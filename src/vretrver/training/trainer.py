@@ -71,7 +71,7 @@ def arguments_of(config: SftConfig, steps: Path) -> Any:
         weight_decay=config.weight_decay,
         max_grad_norm=config.clip,
         bf16=config.precision == "bfloat16",
-        activation_checkpointing=config.gradient_checkpointing and not _on("FSDP_ACTIVATION_CHECKPOINTING"),
+        activation_checkpointing=config.gradient_checkpointing and not is_on("FSDP_ACTIVATION_CHECKPOINTING"),
         seed=config.seed,
         data_seed=config.seed,
         logging_steps=config.log_every,
@@ -102,10 +102,10 @@ def processes() -> Any:
 
 def whole_here() -> bool:
     """Whether each process holds the whole model: neither FSDP nor ZeRO-3 cuts it."""
-    return not (_on("ACCELERATE_USE_FSDP") or _on("ACCELERATE_USE_DEEPSPEED"))
+    return not (is_on("ACCELERATE_USE_FSDP") or is_on("ACCELERATE_USE_DEEPSPEED"))
 
 
-def _on(name: str) -> bool:
+def is_on(name: str) -> bool:
     """Whether `accelerate launch` has set something; FSDP then recomputes activations in its own, cheaper way."""
     return os.environ.get(name, "").lower() in ("1", "true")
 

@@ -6,9 +6,10 @@ error here as there, and the trace of a rollout is a trace like any other.
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -22,8 +23,12 @@ from vretrver.training.grpo.pixels import Pixels
 from vretrver.training.grpo.tapes import Recorder, Tape
 from vretrver.training.grpo.writers import Turn, Writer, seed_of
 from vretrver.training.rewards import Judged, Reward, Score
+from vretrver.training.rewards.judged import Order
+from vretrver.types import Window
 from vretrver.usage import Tokens
 
+Without = Callable[[Sequence[Judged], Sequence[Window]], Sequence[Mapping[int, Order | None]]]
+"""Says what the policy would have answered without each look (`rewards.counterfactual`)."""
 SAME = 1e-6
 """Rewards nearer to each other than this are the same: their difference is rounding, and dividing by it makes noise."""
 
@@ -79,6 +84,7 @@ class Player:
         max_tokens: an episode whose conversation has grown to this ends there, without an answer.
         shuffle: whether candidates come in another order each time.
         seed: of orders and draws.
+        without: for rewards that ask what a look was for; None where nobody says.
     """
 
     def __init__(
@@ -91,24 +97,29 @@ class Player:
         max_tokens: int,
         shuffle: bool = False,
         seed: int = 0,
+        without: Without | None = None,
     ) -> None:
         self._recorder, self._pixels, self._writer, self._reward = recorder, pixels, writer, reward
         self._max_tokens, self._shuffle, self._seed = max_tokens, shuffle, seed
-        self.seconds = {"writing": 0.0, "reward": 0.0}
+        self._without = without
+        self.seconds = {"writing": 0.0, "judging": 0.0}
 
-    def groups(self, exercises: Sequence[Exercise], size: int, step: int, turns: int, draw: int = 0) -> list[Group]:
+    def groups(
+        self, exercises: Sequence[Exercise], size: int, step: int, turns: int, *, draw: int = 0, before: int = 0
+    ) -> list[Group]:
         """A group of `size` rollouts for each exercise.
 
         Args:
             step: of the training; another one draws otherwise.
             turns: how many times the writer is called, whether anybody waits or not: processes call it together.
             draw: as `Group`.
+            before: how many exercises other processes play before these, so that any number of them draw alike.
 
         Raises:
             InvalidInput: the reward gives what is no number, or a query's pictures cannot be shown.
             And as the writer.
         """
-        keys = [f"{self._seed}:{step}:{draw}:{at}:{one.key}" for at, one in enumerate(exercises)]
+        keys = [f"{self._seed}:{step}:{draw}:{at}:{one.key}" for at, one in enumerate(exercises, before)]
         episodes = [
             _Episode(one.begun(Random(key) if self._shuffle else None), f"{key}:{number}")  # noqa: S311  # no secret
             for one, key in zip(exercises, keys, strict=True)
@@ -118,8 +129,11 @@ class Player:
             episode.open(self._recorder, self._pixels)
         for turn in range(turns):
             self._advance([episode for episode in episodes if not episode.seat.episode.done], turn)
-        found = [episodes[at * size : (at + 1) * size] for at in range(len(exercises))]
-        return [self._group(one, group, draw) for one, group in zip(exercises, found, strict=True)]
+        started = time.perf_counter()
+        played = self._judged([(one, exercises[at // size]) for at, one in enumerate(episodes)])
+        found = [self._group(one, played[at * size : (at + 1) * size], draw) for at, one in enumerate(exercises)]
+        self.seconds["judging"] += time.perf_counter() - started
+        return found
 
     def _advance(self, live: Sequence[_Episode], turn: int) -> None:
         """One turn of every episode that waits for one."""
@@ -134,18 +148,24 @@ class Player:
         for episode, said in zip(live, written, strict=True):
             episode.feed(said, self._recorder, self._pixels, seconds / len(live))
 
-    def _group(self, exercise: Exercise, episodes: Sequence[_Episode], draw: int) -> Group:
-        rankings = [episode.ranking() for episode in episodes]
-        judged = [exercise.judged(ranking.traces[0]) for ranking in rankings]
-        started = time.perf_counter()
-        scores = self._reward(judged)
-        self.seconds["reward"] += time.perf_counter() - started
-        if len(scores) != len(judged) or not all(abs(score.total) < float("inf") for score in scores):
+    def _judged(self, episodes: Sequence[tuple[_Episode, Exercise]]) -> list[tuple[Ranking, Tape, Judged]]:
+        """What came of episodes, as a reward sees it."""
+        windows = [one.seat.episode.window for one, _exercise in episodes]
+        rankings = [one.ranking() for one, _exercise in episodes]
+        judged = [
+            exercise.judged(ranking.traces[0]) for ranking, (_one, exercise) in zip(rankings, episodes, strict=True)
+        ]
+        if self._without is not None:
+            told = self._without(judged, windows)
+            judged = [replace(one, without=orders.get) for one, orders in zip(judged, told, strict=True)]
+        return [(ranking, one.tape, known) for ranking, (one, _), known in zip(rankings, episodes, judged, strict=True)]
+
+    def _group(self, exercise: Exercise, played: Sequence[tuple[Ranking, Tape, Judged]], draw: int) -> Group:
+        scores = self._reward([judged for _ranking, _tape, judged in played])
+        if len(scores) != len(played) or not all(math.isfinite(score.total) for score in scores):
             raise InvalidInput(f"the reward {self._reward.name!r} must give one finite total for each rollout")
-        rollouts = zip(rankings, episodes, judged, scores, strict=True)
-        return Group(
-            exercise, tuple(Rollout(ranking, one.tape, known, score) for ranking, one, known, score in rollouts), draw
-        )
+        found = (Rollout(*one, score) for one, score in zip(played, scores, strict=True))
+        return Group(exercise, tuple(found), draw)
 
 
 class _Episode:

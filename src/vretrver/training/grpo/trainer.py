@@ -28,7 +28,8 @@ from vretrver.policies.local.loading import Loaded
 from vretrver.training.grpo.pixels import Pixels
 from vretrver.training.grpo.rollouts import Rollout
 from vretrver.training.grpo.settings import Optimising, Sampling
-from vretrver.training.trainer import whole_here
+from vretrver.training.grpo.writers import seed_of
+from vretrver.training.trainer import is_on, whole_here
 from vretrver.training.weights import adapter_config
 
 if TYPE_CHECKING:
@@ -103,8 +104,8 @@ def arguments_of(train: Optimising, sampling: Sampling, steps: int, folder: Path
             weight_decay=train.weight_decay,
             max_grad_norm=train.clip,
             bf16=train.precision == "bfloat16",
-            gradient_checkpointing=train.gradient_checkpointing,
-            gradient_checkpointing_kwargs={"use_reentrant": False} if train.gradient_checkpointing else None,
+            gradient_checkpointing=train.gradient_checkpointing and not is_on("FSDP_ACTIVATION_CHECKPOINTING"),
+            gradient_checkpointing_kwargs={"use_reentrant": False},
             seed=train.seed,
             data_seed=train.seed,
             logging_steps=train.log_every,
@@ -116,7 +117,7 @@ def arguments_of(train: Optimising, sampling: Sampling, steps: int, folder: Path
             remove_unused_columns=False,
             report_to="none",
             disable_tqdm=True,
-            **_vllm(sampling),
+            **_vllm(sampling, train.max_tokens),
         )
 
 
@@ -173,6 +174,8 @@ def make_trainer(
                 made = super()._generate_and_score_completions(inputs)
             finally:
                 self.scoring = False
+            # TRL shuffles the batch next, and dropout draws: a run that goes on must draw what it would have drawn.
+            torch.manual_seed(seed_of(self.args.seed, self.state.global_step, self.accelerator.process_index))
             return made | self._seen(torch.cat([made["prompt_ids"], made["completion_ids"]], dim=1))
 
         def _get_per_token_logps_and_entropies(self, model: Any, input_ids: Any, *rest: Any, **options: Any) -> Any:
@@ -219,12 +222,13 @@ def _experimental() -> Iterator[None]:
         yield
 
 
-def _vllm(sampling: Sampling) -> dict[str, Any]:
+def _vllm(sampling: Sampling, most: int) -> dict[str, Any]:
     match sampling.backend:
         case "vllm-server":
             where = {"vllm_mode": "server", "vllm_server_host": sampling.host, "vllm_server_port": sampling.port}
         case "vllm-colocate":
             where = {"vllm_mode": "colocate", "vllm_gpu_memory_utilization": sampling.memory}
+            where["vllm_max_model_length"] = most
         case _:
             return {}
     return {"use_vllm": True, **where}

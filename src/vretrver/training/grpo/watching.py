@@ -76,10 +76,10 @@ def watcher(folder: Path, summary: str, groups: int, estimates: Estimates, progr
 
         def on_log(self, _args: Any, state: Any, _control: Any, logs: Any = None, **_more: Any) -> None:
             values = figures_of(logs or {}, groups)
-            if "reward" not in values:
+            if "loss" not in values:
                 return
             self.record(state.global_step, values | dict(estimates.figures))
-            if self._bar is not None:
+            if self._bar is not None and "reward" in values:  # a second iteration makes no rollouts
                 self._bar.set_postfix_str(f"reward {values['reward']:.3f}, hit@1 {values['hit@1']:.2f}")
 
         def record(self, step: int, values: dict[str, float]) -> None:

@@ -170,12 +170,22 @@ def vllm_options(maker: RowMaker, sampling: Sampling) -> dict[str, Any]:
 
 
 @contextmanager
-def generating(model: Any, maker: RowMaker, sampling: Sampling, name: str) -> Iterator[Generator]:
-    """Within it the model is ready to generate; afterwards it is as it was."""
+def at_rest(model: Any) -> Iterator[None]:
+    """Within it the model is evaluated and may be told how to generate; afterwards it is as it was."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     training, generation = model.training, inner.generation_config
     model.eval()
     try:
+        yield
+    finally:
+        inner.generation_config = generation
+        model.train(training)
+
+
+@contextmanager
+def generating(model: Any, maker: RowMaker, sampling: Sampling, name: str) -> Iterator[Generator]:
+    """A generator of a model that is being trained."""
+    with at_rest(model):
         yield Generator(
             model,
             maker.writer,
@@ -184,9 +194,6 @@ def generating(model: Any, maker: RowMaker, sampling: Sampling, name: str) -> It
             temperature=sampling.temperature,
             seed=0,
         )
-    finally:
-        inner.generation_config = generation
-        model.train(training)
 
 
 def seed_of(*parts: object) -> int:
