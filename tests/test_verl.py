@@ -281,6 +281,71 @@ def test_verl_runs_the_loop(stage: Stage, model: str, record: dict[str, Any], tm
     assert [json.loads(line)["reward"] for line in kept.read_text().splitlines()]
 
 
+class _Queue:
+    """Stands where TransferQueue does, which needs Ray."""
+
+    def __init__(self) -> None:
+        self.status: dict[str, str] = {}
+        self.rewards: dict[str, float] = {}
+
+    async def async_kv_put(self, key: str, partition_id: str, tag: dict[str, str]) -> None:
+        self.status[key] = tag["status"]
+
+    async def async_kv_batch_put(self, keys: list[str], fields: Any, tags: Any, partition_id: str) -> None:
+        self.rewards |= {key: round(float(one.sum()), 6) for key, one in zip(keys, fields["rm_scores"], strict=True)}
+
+
+def test_verls_own_worker_scores_whole_groups(
+    stage: Stage, model: str, record: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker_module = pytest.importorskip("verl.trainer.ppo.v1.agent_loop_tq", reason="verl is not installed")
+    loops = pytest.importorskip("verl.experimental.agent_loop.agent_loop")
+    data = pytest.importorskip("tensordict")
+    conf = pytest.importorskip("omegaconf").OmegaConf
+    import torch
+
+    (given,) = conf.load(ROOT / "runs" / "verl" / "agent_loop.yaml")
+    given.asking = {"root": str(tmp_path), "tools": "select_images", "boxes": "qwen2.5-vl", "reward": "released"}
+    given.asking |= {"window_pixels": 56 * 56}
+    monkeypatch.setitem(loops._agent_loop_registry, given.name, given)
+    monkeypatch.setattr(worker_module, "tq", queue := _Queue())
+    sampling = {"temperature": 1.0, "top_p": 1.0, "top_k": -1}
+    rollout: dict[str, Any] = {"prompt_length": 1000, "response_length": 600, "n": 4, **sampling}
+    rollout |= {"calculate_log_probs": True}
+    rollout |= {"agent": {"default_agent_loop": given.name}, "val_kwargs": {"n": 1, **sampling, "temperature": 0}}
+    config = conf.create({"actor_rollout_ref": {"rollout": rollout, "model": {"path": model}}, "data": {}})
+    kind = worker_module.AgentLoopWorkerTQ.__ray_metadata__.modified_class
+    worker = kind.__new__(kind)  # its __init__ begins with Ray
+    processor = stage.maker.writer.processor
+    worker.__dict__ |= {
+        "config": config,
+        "rollout_config": config.actor_rollout_ref.rollout,
+        "llm_client": _Server(stage, pytest.importorskip("verl.workers.rollout.replica").TokenOutput),
+        "processor": processor,
+        "tokenizer": processor.tokenizer,
+        "hf_model_type": "qwen2_5_vl",
+        "dataset_cls": pytest.importorskip("verl.utils.dataset.rl_dataset").RLHFDataset,
+        "background_tasks": set(),
+        **dict.fromkeys(("teacher_client", "reward_loop_worker_handles")),
+        **{"mm_processor_kwargs": {}, "distillation_enabled": False, "tools": []},
+    }
+    rows = [record | {"uid": name, "raw_prompt": [], "index": 0} for name in ("a", "b")]
+    batch = data.TensorDict({"dummy_tensor": torch.zeros(2, 1)}, batch_size=2)
+    for key in rows[0]:
+        batch[key] = data.NonTensorStack(*(data.NonTensorData(row[key]) for row in rows))
+    batch["index"], batch["global_steps"] = torch.zeros(2, dtype=torch.long), data.NonTensorData(1)
+
+    async def generate() -> None:
+        await worker.generate_sequences(batch)
+        while worker.background_tasks:
+            await asyncio.gather(*worker.background_tasks)
+
+    asyncio.run(generate())
+    assert queue.status == {"a": "finished", "b": "finished"}
+    for name in ("a", "b"):  # two of four look, all are right: see above
+        assert sorted(queue.rewards[f"{name}_{number}_0"] for number in range(4)) == [1, 1, 1.06, 1.06]
+
+
 def test_verl_knows_every_key_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("verl", reason="verl is not installed")
     hydra = pytest.importorskip("hydra")
