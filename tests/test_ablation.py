@@ -105,6 +105,8 @@ def test_columns_of_parts_of_one_run(tmp_path: Path) -> None:
     pairs = [(measured.cells["a", one.id], measured.cells["b", one.id]) for one in columns]
     whole = pooled(pairs)
     assert whole is not None and whole.queries == 4  # each query once, however many columns hold it
+    nothing = read_cells(tmp_path, Plan((Row("a", "A"),), (Column("c", "c", "test", ("i->t/*",)),)))
+    assert (nothing.cells, nothing.missing) == ({}, (("a", "c", "a has no query in i->t/*"),))
 
 
 @pytest.mark.parametrize(

@@ -102,8 +102,8 @@ def read_cells(folder: Path, plan: Plan) -> Measured:
     """Read all run folders of an ablation. One that is not there or not finished is missing, nothing stands for it.
 
     Raises:
-        InvalidInput: a run's answers are not public, a column's runs are of different data, or no topic is in a
-            column's groups; names the folder. RecordError, MissingPath: a run folder is broken; names the file.
+        InvalidInput: a run's answers are not public, or a column's runs are of different data; names the folder.
+        RecordError, MissingPath: a run folder is broken; names the file.
     """
     cells: dict[tuple[str, str], Cell] = {}
     missing: list[tuple[str, str, str]] = []
@@ -120,9 +120,13 @@ def read_cells(folder: Path, plan: Plan) -> Measured:
                 if path not in read:
                     run = read_run(path)
                     read[path] = (run, looks_of(run))
-                found[seed] = read[path]
-                first = first or found[seed][0]
-                _same_data(first, found[seed][0])
+                run, looked = read[path]
+                first = first or run
+                _same_data(first, run)
+                if _counted(run, column):
+                    found[seed] = (run, looked)
+                else:
+                    missing.append((row.id, column.id, f"{path.name} has no query in {', '.join(column.groups)}"))
             if found:
                 cells[row.id, column.id] = _cell(found, column)
             elif not paths:
@@ -202,16 +206,12 @@ def _counted(run: RunFolder, column: Column) -> list[Outcome]:
     """The outcomes of a run that count in a column: of its groups, with a known answer."""
     if not run.judged:
         raise InvalidInput(f"{run.path} has no measures: its answers are not public")
-    kept = [
+    return [
         one
         for one in run.outcomes
         if any(grade > 0 for grade in one.relevant.values())
         and (not column.groups or any(fnmatchcase(one.group, pattern) for pattern in column.groups))
     ]
-    if not kept:
-        there = ", ".join(dict.fromkeys(one.group or "(none)" for one in run.outcomes)) or "none"
-        raise InvalidInput(f"{run.path} has no query in the groups {', '.join(column.groups)}; its groups are {there}")
-    return kept
 
 
 def _in_form(outcome: Outcome) -> bool:
