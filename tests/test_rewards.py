@@ -25,6 +25,8 @@ from vretrver.training.rewards.answers import numbers, place
 from vretrver.training.rewards.looks import looks_of
 from vretrver.training.rewards.ours import Ours, echoed
 from vretrver.training.rewards.released import read
+from vretrver.training.teachers import load_teacher
+from vretrver.training.trajectories import Recipe, Synthesizer
 from vretrver.training.truths import Question, World
 from vretrver.types import Candidate, Window
 
@@ -273,6 +275,20 @@ def test_a_look_bears_when_it_is_the_first_to_show_a_deciding_detail(ask: Ask) -
     wrong = 1 + min(ask().relevant) % 4
     assert terms("ours", ask(detail_of(1, 2), first=wrong))["tool"] == 0
     assert terms("ours", ask(detail_of(1, 2), first=wrong))["curiosity"] == 0
+
+
+@pytest.mark.parametrize(("teacher", "tool"), [("oracle:narrator", 0.2), ("blind:narrator", 0.0)])
+def test_who_looks_where_it_matters_earns_more_than_who_knows_without_looking(
+    task: Task, teacher: str, tool: float
+) -> None:
+    recipe = Recipe(tools="select,zoom,compare", shuffle=True)
+    for attempt in Synthesizer(task, load_teacher(teacher), recipe, seed=0).attempts(task.topics):
+        assert attempt.trace is not None
+        question = World.of(task).question(attempt.trace.candidates)
+        right = attempt.trace.candidates.index(question.relevant) + 1
+        found = terms("ours", Judged(attempt.trace, frozenset({right}), question))
+        assert (found["format"], found["rank"], found["tool"]) == (0.2, 0.8, tool)
+        assert found["redundancy"] == found["length"] == 0 and -tool <= (found["cost"] or 0.0) <= -0.02 * bool(tool)
 
 
 # -- properties
