@@ -9,18 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from receipts_reading import Detail, Met, around, met_on, wanted
 
 from vretrver.errors import ImageError, MissingPath
 from vretrver.images import crop, image_size, open_image
-from vretrver.messages import Completion, Conversation, ImagePart, ToolCall
+from vretrver.messages import Completion, Conversation, ToolCall
 from vretrver.ocr import MAX_SIDE, TRUSTED, Line, Reads
 from vretrver.protocol import Wire, candidate_pictures, render_answer, render_tool_call
 from vretrver.types import Box, ImageRef
 
 SMALL = 22  # pixels: lines of print lower than this are worth enlarging
 SURE = 0.95
+LOOKS = 2  # one to enlarge small print, one to show what decides; more found no more here
+ENLARGE, SHOW = "Small print, enlarged: something is missing.", "These lines decide."
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,16 @@ class Judged:
     lines: Sequence[Line]
     met: tuple[Met, ...]
     share: float
+
+    @property
+    def height(self) -> float:
+        """Of the lines that were read, in pixels."""
+        return median([line.box[3] - line.box[1] for line in self.lines] or [0])
+
+    @property
+    def is_small(self) -> bool:
+        """Whether there is print that would be read better if it were larger."""
+        return len(self.lines) > 5 and self.height < SMALL
 
 
 class Clerk:
@@ -52,35 +65,17 @@ class Clerk:
 
     def _next(self, conversation: Conversation) -> Completion:
         details = wanted(conversation.window.query.text or "")
-        shown = candidate_pictures(conversation)
         enlarged = _crops(conversation)
         judged = [self._judged(details, c.document.image, enlarged) for c in conversation.window.candidates]
         order = sorted(range(len(judged)), key=lambda at: (-judged[at].share, at))
         said = _said(order, judged, len(details))
         relevance = tuple(SURE * one.share**3 for one in judged)  # two of three details are no two thirds of an answer
-        turn = sum(message.role == "assistant" for message in conversation.messages)
-        look = self._look(order, judged, conversation, turn) if shown and details else None
+        look = _look(order, judged, conversation) if details else None
         if look is None:
             return Completion(render_answer(order, said), relevance=relevance)
-        at, box = look
-        call = ToolCall("crop_image", {"bbox_2d": list(box), "target_image": shown[at].index})
-        return Completion(render_tool_call(call, said), relevance=relevance)
-
-    def _look(
-        self, order: Sequence[int], judged: Sequence[Judged], conversation: Conversation, turn: int
-    ) -> tuple[int, Box] | None:
-        """What to look at next: small print that may hold what is missing, then the lines that decide."""
-        shown = candidate_pictures(conversation)
-        best = [at for at in order if at in shown]
-        if turn == 0 and judged[order[0]].share < 1:
-            for at in best:
-                lines = [line for line in judged[at].lines if line.box[3] - line.box[1] < SMALL]
-                if len(lines) > 5 and judged[at].met:
-                    return at, around(lines, image_size(shown[at].view.image))
-        if not best or not judged[best[0]].met or any(_is_close(part) for part in _views(conversation)):
-            return None
-        image = shown[best[0]].view.image
-        return best[0], _deciding(judged[best[0]].met, image_size(image))
+        why, number, box = look
+        call = ToolCall("crop_image", {"bbox_2d": list(box), "target_image": number})
+        return Completion(render_tool_call(call, f"{said}\n{why}"), relevance=relevance)
 
     def _judged(self, details: Sequence[Detail], image: ImageRef | None, enlarged: dict[ImageRef, list[Box]]) -> Judged:
         if image is None:
@@ -107,6 +102,25 @@ def _scaled(line: Line, scale: float, start: tuple[int, int]) -> Line:
     return Line(line.text, (x0, y0, x1, y1), line.score)
 
 
+def _look(order: Sequence[int], judged: Sequence[Judged], conversation: Conversation) -> tuple[str, int, Box] | None:
+    """What to look at next, and why: small print that may hold what is missing, then the lines that decide."""
+    shown = candidate_pictures(conversation)
+    before = [message.text for message in conversation.messages if message.role == "assistant"]
+    if len(before) >= LOOKS or any(SHOW in said for said in before):
+        return None
+    known = _crops(conversation)
+    if judged[order[0]].share < 1 and len(before) < LOOKS - 1:
+        small = [at for at in order if at in shown and shown[at].view.image not in known and judged[at].is_small]
+        # Where something was met the rest may be; then whatever is printed smallest.
+        for at in sorted(small, key=lambda at: (not judged[at].met, judged[at].height)):
+            image = shown[at].view.image
+            return ENLARGE, shown[at].index, around(judged[at].lines, image_size(image))
+    best = next((at for at in order if at in shown and judged[at].met), None)
+    if best is None:
+        return None
+    return SHOW, shown[best].index, _deciding(judged[best].met, image_size(shown[best].view.image))
+
+
 def _deciding(met: Sequence[Met], size: tuple[int, int]) -> Box:
     """Around the lines that decide, where they stand near each other; else around the last of the best met."""
     sure = [one.line for one in met if one.share == 1] or [one.line for one in met]
@@ -114,19 +128,11 @@ def _deciding(met: Sequence[Met], size: tuple[int, int]) -> Box:
     return box if box[3] - box[1] < size[1] / 3 else around(sure[-1:], size)
 
 
-def _is_close(part: ImagePart) -> bool:
-    """Whether a shown part is a few lines, not a whole paper."""
-    box = part.view.box
-    return box is not None and (box[3] - box[1]) < image_size(part.view.image)[1] / 2.2
-
-
-def _views(conversation: Conversation) -> list[ImagePart]:
-    return [part for message in conversation.messages[2:] if message.role == "user" for part in message.views]
-
-
 def _crops(conversation: Conversation) -> dict[ImageRef, list[Box]]:
+    """The parts that were shown so far."""
     found: dict[ImageRef, list[Box]] = {}
-    for part in _views(conversation):
+    shown = [part for message in conversation.messages[2:] if message.role == "user" for part in message.views]
+    for part in shown:
         if part.view.box is not None:
             found.setdefault(part.view.image, []).append(part.view.box)
     return found

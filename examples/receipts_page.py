@@ -29,7 +29,7 @@ GROUPS = (
     (
         "found",
         "Looking put the right one first",
-        "The search had another first: it compares words, and `14 March` is not printed as `14/03/2025`.",
+        "The search had another first: it compares words, and 14 March is not what 14/03/2025 says to it.",
     ),
     ("stayed", "First before and after", "The printed words were enough."),
     ("missed", "Not found", "Kept here because it happens; each says what is known of why."),
