@@ -106,12 +106,13 @@ def taught(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     task = source(root).load(folder)
     found = []
     for topic in task.topics:
-        for recipe, script in [(RECIPE, looked), *((PLAIN, partial(answered, first=at)) for at in range(3))]:
+        scripts: list[tuple[Recipe, Any]] = [(RECIPE, looked)]
+        for recipe, script in [*scripts, *((PLAIN, partial(answered, first=at)) for at in range(3))]:
             reranker = Reranker(
                 ScriptedPolicy(script), toolbox=recipe.toolbox, max_tool_turns=recipe.max_tool_turns, wire=lessons.WIRE
             )
             (trace,) = reranker.rerank(topic.query, list(task.pool)).traces
-            wire = {"boxes": lessons.WIRE.boxes, "window_pixels": lessons.WIRE.window_pixels}
+            wire: dict[str, Any] = {"boxes": lessons.WIRE.boxes, "window_pixels": lessons.WIRE.window_pixels}
             found.append(example_of(trace, recipe.toolbox, max_tool_turns=recipe.max_tool_turns, **wire))
     train(replace(FEW, model=lessons.model(folder / "base", layers=1)), found, folder / "sft", progress=False)
     return folder / "sft"
@@ -356,10 +357,11 @@ def test_what_stage_three_refuses(root: Path, taught: Path, tmp_path: Path) -> N
     shutil.rmtree(tmp_path / "out")
     with pytest.raises(InvalidInput, match=r"learnt the system prompt .* give the tools, max_tool_turns and boxes"):
         refused(config(root, replace(RECIPE, tools="select,zoom")))
-    for why, options in (
+    cases: list[tuple[str, dict[str, Any]]] = [
         ("batch is 6; with 1 processes that hold 2 rollouts each at once, in groups of 4", {"batch": 6}),
         ("every prompt has [0-9]+ tokens or more, and an episode may have 50: set max_tokens", {"max_tokens": 50}),
-    ):
+    ]
+    for why, options in cases:
         shutil.rmtree(tmp_path / "out")
         with pytest.raises(InvalidInput, match=why):
             refused(config(root, train=replace(TINY, **options)))

@@ -56,7 +56,8 @@ class Script:
     read: list[tuple[list[int], Prompt]] = field(default_factory=list)
     turns: int = 0
 
-    def __call__(self, tapes: Sequence[Tape], _seeds: Sequence[int]) -> list[Turn]:
+    def __call__(self, tapes: Sequence[Tape], seeds: Sequence[int]) -> list[Turn]:
+        assert len(seeds) == len(tapes)
         if not tapes:
             return []
         text = self.texts[self.turns]
@@ -190,7 +191,7 @@ def test_pictures_that_do_not_fit_their_tokens_are_refused(loaded: Loaded, paint
 
 def test_a_group_sees_one_order_and_another_step_another(loaded: Loaded, paint: Paint) -> None:
     making = maker(loaded)
-    orders = []
+    orders: list[tuple[str, ...]] = []
     for step in range(6):
         script = Script(making, [ANSWER])
         player = Player(
