@@ -196,6 +196,21 @@ def test_what_nobody_can_say_is_not_scored() -> None:
     assert terms("ours", two)["tool"] == 0.2
 
 
+def test_a_look_that_showed_nothing_new_does_not_bear() -> None:
+    one = replace(judged([LOOK, LOOK, answer(BEST)]), without=lambda look: (3, 1, 2, 4, 5) if look == 0 else (1, 2))
+    assert terms("ours", one)["tool"] == 0
+
+
+def test_a_part_shown_again_is_new_when_it_is_shown_larger() -> None:
+    sizes = dict.fromkeys(reward_hacks.PICTURES, reward_hacks.SIZE)
+    episode = Episode(reward_hacks.WINDOW, sizes, load_toolbox("compare"), max_tool_turns=4)
+    # 64 to 256 patches: the whole at .2 of its size, the box of 120 x 120 (a tenth on each side) at 224 / 120 = 1.9.
+    for box in ((0, 0, 2240, 1680), (1000, 800, 1100, 900), (1001, 801, 1099, 899), (0, 0, 2200, 1600)):
+        crops = [{"target_image": 1, "bbox_2d": list(box)}]
+        episode.feed(Completion(render_tool_call(ToolCall("compare_crops", {"crops": crops}), "I look.")))
+    assert [look.fresh for look in looks_of(episode.trace)] == [True, True, False, False]
+
+
 def test_prices_are_held_together() -> None:
     found = terms("ours", judged([select(1, 2, 3, 4), select(1, 2, 3, 4), answer(WORST)]))
     assert found["cost"] + found["redundancy"] == pytest.approx(-0.15)  # type: ignore[operator]

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from vretrver.episode import AGAIN
 from vretrver.messages import ImagePart, Observation, TextPart, View
 from vretrver.sizes import PATCH
 from vretrver.trace import Trace, Turn
@@ -55,7 +54,7 @@ def looks_of(trace: Trace) -> list[Look]:
         if seen is None:
             continue
         pictures = _pictures(seen.parts)
-        fresh = seen.parts[:1] != (TextPart(AGAIN),) and any(_is_new(one, shown) for one in pictures)
+        fresh = any(_is_new(one, shown) for one in pictures)
         found.append(Look(number, turn.call.name if turn.call else "", seen.valid, fresh, _tokens(turn, seen)))
         shown += pictures
     return found
