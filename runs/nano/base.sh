@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The base model that runs/nano.sh goes on from: an eye that sees marks, a language side that compares and points.
+# The base model that runs/nano.sh goes on from: an eye that sees marks and letters, a text model that compares and points.
 #
 #     runs/nano/base.sh OUT [--smoke] [--device cuda]
 set -euo pipefail

@@ -41,8 +41,15 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     name = f"{options.split}-{options.kind}-{options.modality.replace('->', '-').replace(',', '')}-{options.seed}"
-    chosen = {"kinds": [options.kind], "modalities": [options.modality]}
-    folder = generate(options.work / name, options.size, options.seed, options.split, 3, **chosen)
+    folder = generate(
+        options.work / name,
+        options.size,
+        options.seed,
+        options.split,
+        3,
+        kinds=[options.kind],
+        modalities=[options.modality],
+    )
     policy = LocalPolicy.load(options.model, max_new_tokens=200)
     policy.wire = replace(policy.wire, window_pixels=WINDOW_PIXELS)
     played = []
@@ -92,11 +99,12 @@ def held(episode: Episode, files: dict[int, str], known: Any) -> float:
     found = set()
     for turn in episode.trace.turns:
         for part in turn.observation.parts if turn.observation is not None else ():
-            box = part.view.box if isinstance(part, ImagePart) else None
-            if box is not None and part.index in files:
-                x0, y0, x1, y1 = known[files[part.index]].detail
-                if box[0] <= x0 and box[1] <= y0 and box[2] >= x1 and box[3] >= y1:
-                    found.add(part.index)
+            if not isinstance(part, ImagePart) or part.view.box is None or part.index not in files:
+                continue
+            box = part.view.box
+            x0, y0, x1, y1 = known[files[part.index]].detail
+            if box[0] <= x0 and box[1] <= y0 and box[2] >= x1 and box[3] >= y1:
+                found.add(part.index)
     return len(found) / len(files)
 
 

@@ -140,7 +140,10 @@ Draw = Callable[[int, Random], list[tuple[int, list[Question]]]]
 
 
 def without_windows(maker: QuestionMaker, most: float = 1.0) -> Draw:
-    """Crops with one mark, crops with prints, and pointing: rows of fixed lengths, as each is compiled once."""
+    """Crops with one mark, with prints, with marks that are named, and pointing.
+
+    Rows of a sort all have one length, as each length is compiled once.
+    """
 
     def marks(dice: Random) -> Question:
         return maker.crops(WHICH, dice, 5, one=dice.random() < 0.3)
@@ -149,14 +152,29 @@ def without_windows(maker: QuestionMaker, most: float = 1.0) -> Draw:
         modality = "i->i" if dice.random() < 0.5 else dice.choice(("t->i", "(i,t)->i", "i->t"))
         return maker.crops(PRINT, dice, 3, modality)
 
-    sorts = [(marks, 24, 224), (prints, 12, 192), (lambda dice: maker.where(dice, 5), 5, 256)]
+    def named(dice: Random) -> Question:
+        modality = "i->t" if dice.random() < 0.25 else dice.choice(("t->i", "t->i", "(i,t)->i"))
+        return maker.crops(WHICH, dice, 4, modality, named_well=True)
+
+    sorts = [
+        (marks, 8, 224),
+        (prints, 24, 192),
+        (named, 12, 192),
+        (lambda dice: maker.where(dice, 5), 5, 256),
+    ]
     return lambda _step, dice: [part(ask, round(count * most) or 1, length, dice) for ask, count, length in sorts]
 
 
 def with_windows(maker: QuestionMaker, most: float = 1.0) -> Draw:
     """The same, and windows with their crops, and windows ranked at once."""
     first = without_windows(maker, most)
-    sorts = [(lambda dice: maker.both(WHICH, dice), 6, 416), (lambda dice: maker.direct(WHICH, dice), 2, 256)]
+
+    def both(dice: Random) -> Question:
+        return (
+            maker.both(WHICH, dice) if dice.random() < 0.5 else maker.both(PRINT, dice, dice.choice(("i->i", "t->i")))
+        )
+
+    sorts = [(both, 6, 448), (lambda dice: maker.direct(WHICH, dice), 2, 256)]
 
     def draw(step: int, dice: Random) -> list[tuple[int, list[Question]]]:
         parts = [part(ask, round(count * most) or 1, length, dice) for ask, count, length in sorts]

@@ -37,7 +37,7 @@ Label = tuple[Any, ...]
 def seen(tower: Any, maps: Tensor) -> Tensor:
     """Features (N, cells, 1280) in half precision of early maps (N, 48, rows, columns)."""
     found = []
-    for part in maps.split(BATCH):
+    for part in torch.split(maps, BATCH):
         with torch.autocast(part.device.type, dtype=torch.bfloat16):
             out = own_stages(tower, part.contiguous(memory_format=torch.channels_last))
         found.append(out.flatten(2).transpose(1, 2).half().cpu())
@@ -132,7 +132,11 @@ def looks(
     Args:
         shards: paths, each with the kinds and modalities that it was written with.
     """
-    dice, features, labels, kinds, scenes = np.random.default_rng(seed), [], [], [], []
+    dice = np.random.default_rng(seed)
+    features: list[Tensor] = []
+    labels: list[Label] = []
+    kinds: list[int] = []
+    scenes: list[tuple[Key, tuple[str, ...], tuple[str, ...], int]] = []
     groups: dict[int, list[list[int]]] = defaultdict(list)
     for path, asked, modalities in shards:
         shown = close_ups.read([path], pixels=False)

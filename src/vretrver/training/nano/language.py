@@ -56,6 +56,8 @@ class Batch:
         ids, labels: (B, L). image: (B, L), where pictures are. spoken: (B, L), the number of the picture that a written
             token speaks of, or -1. about: (B, L), 1 where that is a crop, 2 where it is a tag's place, 0 elsewhere.
         goals: (B, L), the token to look at there.
+        ends: (B,), where a text that says what is wanted ends, or -1; asked: (B,), that, as `Shown.labels` has it;
+        spelled: (B, 6), as `Shown.letters` has it.
     """
 
     ids: Tensor
@@ -64,6 +66,9 @@ class Batch:
     spoken: Tensor
     about: Tensor
     goals: Tensor
+    ends: Tensor
+    asked: Tensor
+    spelled: Tensor
     pictures: Shown
 
 
@@ -80,6 +85,7 @@ class Words:
         openings = ('[{"target_image": ', ']}, {"target_image": ')
         self.targets = {number(text) for text in openings}
         self.targets.add(number('<tool_call>{"name": "compare_crops", "arguments": {"crops": [{"target_image": '))
+        self.end = number("<|im_end|>")
         self.ends = {number("</think>\n<answer>["), number("<|im_end|>")}
         self.boxes = torch.tensor([number(str(value)) for value in box_numbers()])
         self.letters = torch.tensor([number(letter) for letter in CHARACTERS])
@@ -118,7 +124,8 @@ def batch_of(
     length = length or max(len(one.ids) for one in questions)
     columns = {name: torch.zeros(len(questions), length, dtype=torch.long) for name in ("ids", "about", "goals")}
     columns |= {"labels": torch.full((len(questions), length), IGNORED), "spoken": columns["ids"] - 1}
-    pictures = _shown([slot for one in questions for slot in one.slots], near, far, dice)
+    known: dict[Any, int] = {}
+    pictures = _shown([slot for one in questions for slot in one.slots], near, far, known, dice)
     cells, first = pictures.cells.tolist(), 0
     for at, one in enumerate(questions):
         count, row = len(one.ids), torch.tensor(one.ids)
@@ -130,6 +137,11 @@ def batch_of(
             columns["spoken"][at, place] = number
             if (number, about) in goals:
                 columns["about"][at, place], columns["goals"][at, place] = about, goals[number, about]
+    named = [-1 if one.asked is None else known.setdefault(near.labels[one.asked], len(known)) for one in questions]
+    columns["asked"] = torch.tensor(named)
+    wanted = [near.labels[one.asked] if one.asked is not None else () for one in questions]
+    columns["spelled"] = torch.tensor([_letters(label) for label in wanted])
+    columns["ends"] = torch.tensor([-1 if one.asked is None else one.ids.index(words.end) for one in questions])
     moved = {name: column.to(device) for name, column in columns.items()}
     there = {one.name: getattr(pictures, one.name).to(device) for one in fields(Shown)}
     return Batch(**moved, image=moved["ids"] == words.image, pictures=Shown(**there))
@@ -144,8 +156,7 @@ def _goals(question: Question, cells: Sequence[int], words: Words) -> dict[tuple
     }
 
 
-def _shown(slots: Sequence[Slot], near: Looks, far: Glances, dice: Random) -> Shown:
-    known: dict[Any, int] = {}
+def _shown(slots: Sequence[Slot], near: Looks, far: Glances, known: dict[Any, int], dice: Random) -> Shown:
     close = iter(near.copies([slot.row for slot in slots if slot.near], dice))
     features = torch.stack([next(close) if slot.near else far.features[slot.row] for slot in slots])
     boxes = torch.stack([torch.zeros(4) if slot.near else far.boxes[slot.row] for slot in slots])

@@ -6,7 +6,8 @@ learns none of them in thousands of questions. Asked layer by layer (deep superv
 Nets", AISTATS 2015) it learns all in minutes. The probes are thrown away afterwards.
 
     after layer 1   a picture's token: its picture's number, its cell; a written token: the number it speaks of
-    after layer 2   a crop's last token: which mark (by contrast), which characters; the tag's cell: its box
+    after layer 2   a crop's last token, and the end of a text that says what is wanted: which mark or print, by
+                    contrast, and which characters; the tag's cell: its box
     after layer 3   a crop's last token: is it as the query's? its number again
     in layer 4      head 1 of a verdict looks at its crop's last token, head 2 of a box at the tag's cell
 
@@ -60,7 +61,24 @@ class Probes(nn.Module):
             found["spoken"] = 0.1 * _entropy(self.number(early[spoken]), wanted)
             found["spoken"] += 0.1 * _entropy(self.number_late(late[spoken]), wanted)
         found |= self._far(second, third, shown) | self._near(second, third, shown)
+        found |= self._named(middle, late, second, batch)
         return found | _looking(states[3], text.layers[3], batch)
+
+    def _named(self, middle: Tensor, late: Tensor, second: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """What shows the same is brought together, as seen and as named; and what a named print says."""
+        near, texts = batch.pictures.near, batch.ends >= 0
+        if not near.any():
+            return {}
+        rows = texts.nonzero()[:, 0]
+        ends, last = (state[rows, batch.ends[texts]] for state in (middle, late))
+        found, spelled = {}, batch.spelled[texts]
+        printed = spelled[:, 0] >= 0
+        if printed.any():
+            wanted = spelled[printed].flatten()
+            for name, state, head in (("said", ends, self.text), ("said late", last, self.text_late)):
+                found[name] = 0.2 * _entropy(head(state[printed]).view(-1, BLANK + 1), wanted)
+        keys = functional.normalize(self.key(torch.cat([second[near][:, -1], ends])), dim=-1)
+        return found | {"key": 0.2 * alike(keys, torch.cat([batch.pictures.labels[near], batch.asked[texts]]))}
 
     def _far(self, second: Tensor, third: Tensor, shown: Any) -> dict[str, Tensor]:
         far = ~shown.near
@@ -75,13 +93,12 @@ class Probes(nn.Module):
     def _near(self, second: Tensor, third: Tensor, shown: Any) -> dict[str, Tensor]:
         if not shown.near.any():
             return {}
-        keys = functional.normalize(self.key(second[shown.near][:, -1]), dim=-1)
-        found = {"key": 0.2 * alike(keys, shown.labels[shown.near])}
+        found = {}
         printed = shown.letters[:, 0] >= 0
         if printed.any():
             wanted = shown.letters[printed].flatten()
             for name, state, head in (("text", second, self.text), ("text late", third, self.text_late)):
-                found[name] = 0.3 * _entropy(head(state[printed][:, -1]).view(-1, BLANK + 1), wanted)
+                found[name] = 0.4 * _entropy(head(state[printed][:, -1]).view(-1, BLANK + 1), wanted)
         asked = shown.same >= 0
         if asked.any():
             said = self.same(third[asked][:, -1])[:, 0]

@@ -49,11 +49,13 @@ class Question:
 
     Args:
         ids: its tokens, pictures at full length. trained: for each, whether the agent writes it. slots: its pictures.
+        asked: of one that says in words what is wanted, a close-up's row that shows it.
     """
 
     ids: tuple[int, ...]
     trained: tuple[bool, ...]
     slots: tuple[Slot, ...]
+    asked: int | None = None
 
 
 class QuestionMaker:
@@ -63,22 +65,37 @@ class QuestionMaker:
         self.tokenizer, self.near, self.far = tokenizer, near, far
         self.image = int(tokenizer.convert_tokens_to_ids(IMAGE))
         self._paired = {kind: near.paired(kind) for kind in near.groups}
+        marks = self._paired.get(0, [])
+        self._named = [row for row in marks if near.scene(row).split == "train"] or marks
         self._ids = lru_cache(maxsize=200_000)(self._tokens)
 
-    def crops(self, kind: int, dice: Random, count: int, modality: str = "i->i", *, one: bool = False) -> Question:
-        """Crops and their verdicts: `count` candidates, each right by even chance, or exactly one."""
-        asked = dice.choice(self._paired[kind])
+    def crops(
+        self,
+        kind: int,
+        dice: Random,
+        count: int,
+        modality: str = "i->i",
+        *,
+        one: bool = False,
+        named_well: bool = False,
+    ) -> Question:
+        """Crops and their verdicts: `count` candidates, each right by even chance, or exactly one.
+
+        `named_well` asks for marks of `train`, whose names occur often enough to be learnt.
+        """
+        asked = dice.choice(self._named if named_well else self._paired[kind])
         right = dice.randrange(count)
         drawn = [self._candidate(asked, dice, at == right if one else dice.random() < 0.5) for at in range(count)]
         rows, flags = [row for row, _same in drawn], [same for _row, same in drawn]
         shown, query, first = self._query(asked, rows, modality, dice)
         said = self._verdicts(shown, rows, flags, modality)
         slots = [
-            Slot(True, row, first + at, None if modality != "i->i" or at == 0 else flags[at - 1])
+            Slot(True, row, first + at, flags[at + first - 1] if modality != "i->t" and first + at else None)
             for at, row in enumerate(shown)
         ]
         turns = [("user", query), ("user", observed([slot.number for slot in slots], dice)), ("assistant", said)]
-        return self._question(turns, slots)
+        named = modality in ("t->i", "(i,t)->i")
+        return replace(self._question(turns, slots), asked=asked if named else None)
 
     def where(self, dice: Random, count: int) -> Question:
         """Where is the tag in each of so many pictures?"""

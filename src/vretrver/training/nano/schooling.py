@@ -116,7 +116,8 @@ def teach_language(
     learner = _Masters(parts, course, state, device)
 
     def loss(step: int) -> dict[str, float]:
-        dice, terms = Random(f"{course.seed}/{step}"), {}  # noqa: S311
+        dice = Random(f"{course.seed}/{step}")  # noqa: S311
+        terms: dict[str, float] = {}
         for length, asked in questions(step, dice):
             batch = language.batch_of(asked, *pictures, words, dice=dice, length=length, device=device)
             states, logits, wanted = language.read(model, batch, compiled=compiled)
@@ -177,8 +178,8 @@ class _Masters:
         self._parts, self._course, self._state, self._step = parts, course, state, 0
         probes = list(parts["probes"].parameters())
         named = [(name, weight) for name, weight in parts["model"].named_parameters() if weight.requires_grad]
-        self._shown = [weight for _name, weight in named]
-        self._masters = [weight.detach().float().clone().requires_grad_() for weight in self._shown]
+        self._shown: list[Tensor] = [weight for _name, weight in named]
+        self._masters: list[Tensor] = [weight.detach().float().clone().requires_grad_() for weight in self._shown]
         for weight in self._shown:
             weight.data = weight.data.to(torch.bfloat16)
         inner = ["layers" in name and weight.ndim == 2 for name, weight in named]
