@@ -29,11 +29,12 @@ from receipts_page import receipts_page
 from receipts_photographed import Box, taken, ways
 from receipts_reading import Met, met_on, wanted
 
-from vretrver import Pipeline, Ranking, Reranker, Retriever, VretrverError
+from vretrver import Pipeline, Ranking, Reranker, Retriever, VretrverError, load_policy
 from vretrver.images import encode_jpeg
 from vretrver.ingest import build_index
 from vretrver.ocr import Reads
 from vretrver.ocr_memory import RememberedReader
+from vretrver.policies import Policy
 from vretrver.types import ImageRef
 from vretrver.viewer import render, write_traces
 
@@ -109,9 +110,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("-o", "--output", type=Path, default=Path("receipts"), help="folder (default: receipts)")
     parser.add_argument("--each", type=int, default=6, metavar="N", help="searches of each kind (default 6)")
+    parser.add_argument("--policy", help="who looks: evidence, chat:URL#MODEL, ...; by default the example's own clerk")
     options = parser.parse_args(argv)
     try:
-        page, _told = run(options.output, each=options.each)
+        page, _told = run(options.output, each=options.each, policy=options.policy)
     except KeyboardInterrupt:
         print("\nstopped; what was read is kept, the same command goes on from there", file=sys.stderr)
         return 1
@@ -128,6 +130,7 @@ def run(
     vendors: tuple[Vendor, ...] = VENDORS,
     how: Sequence[str] | None = None,
     each: int = 6,
+    policy: str | Policy | None = None,
     reader: Reads | None = None,
     say: Callable[[str], None] = print,
 ) -> tuple[Path, list[Told]]:
@@ -136,6 +139,7 @@ def run(
     Args:
         folder: where all of it goes; what is there already is used again.
         how: the way each paper is taken, over and over; `receipts_photographed.WAYS` in their proportions when None.
+        policy: who looks, a policy or what `load_policy` takes; the clerk when None. Frames are what the clerk reads.
         reader: reads print; the package's, remembering in the folder, when None.
 
     Returns:
@@ -144,7 +148,8 @@ def run(
     reader = RememberedReader(folder / "read.jsonl") if reader is None else reader
     shots = collection(folder, reader, vendors=vendors, how=how, say=say)
     clerk = Clerk(reader)
-    pipeline = Pipeline(Retriever.open(folder / "papers.vr"), Reranker(clerk))
+    looks = load_policy(policy) if isinstance(policy, str) else policy or clerk
+    pipeline = Pipeline(Retriever.open(folder / "papers.vr"), Reranker(looks))
     (folder / "traces").mkdir(exist_ok=True)
     told = []
     for ask in asks([shot.paper for shot in shots], each):

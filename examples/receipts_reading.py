@@ -121,8 +121,9 @@ def days(text: str) -> list[Day]:
 
 def amounts(text: str) -> list[int]:
     """Amounts with two decimals, in cents. `1.234,50`, `1 234,50` and `1,234.50` are one."""
-    text = _NUMBER.sub(" ", text)
-    return list(dict.fromkeys(int(_digits(found)) for found in _AMOUNT.findall(text) if not days(found)))
+    for other in (_NUMBER, *_DAYS):
+        text = other.sub(" / ", text)  # so that what stands on both sides does not become one
+    return list(dict.fromkeys(int(_digits(found)) for found in _AMOUNT.findall(text)))
 
 
 def numbers(text: str) -> list[str]:

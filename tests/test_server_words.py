@@ -135,6 +135,19 @@ def test_another_writer_is_waited_for(
     assert printed(index, "a") == ["CRIMSON"]
 
 
+def test_ending_does_not_wait_for_who_has_the_turn(
+    uploads: Uploads, index: Path, names: Names, reading: Callable[[], Words]
+) -> None:
+    uploads.add([picture("a", "red")])
+    with uploads.turn:
+        words = reading()
+        until(lambda: names.seen == 1)
+        started = time.monotonic()
+        words.close()
+        assert time.monotonic() - started < 10
+    assert printed(index, "a") == [None], "left for the next server"
+
+
 def test_a_picture_that_cannot_be_read_is_not_tried_for_ever(
     uploads: Uploads, index: Path, names: Names, reading: Callable[[], Words]
 ) -> None:

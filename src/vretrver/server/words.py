@@ -124,16 +124,22 @@ class Words:
             return ""  # it was deleted meanwhile, or is damaged: there is nothing to read on it
 
     def _keep(self, found: Mapping[tuple[str, str], str]) -> None:
+        while found and not self._uploads.turn.acquire(timeout=0.2):
+            if self._stop.is_set():  # a folder is being indexed, which takes long; the next server reads these
+                return
         if not found:
             return
-        with self._uploads.turn, self._collection.changing():
-            index = LanceIndex.open(self._collection.folder)
-            with index.writing():
-                waiting = self._waiting(index)
-                if kept := {name: text for (name, path), text in found.items() if (name, path) in waiting}:
-                    index.set_printed(kept)
-                if waiting <= found.keys():
-                    index.compact()
+        try:
+            with self._collection.changing():
+                index = LanceIndex.open(self._collection.folder)
+                with index.writing():
+                    waiting = self._waiting(index)
+                    if kept := {name: text for (name, path), text in found.items() if (name, path) in waiting}:
+                        index.set_printed(kept)
+                    if waiting <= found.keys():
+                        index.compact()
+        finally:
+            self._uploads.turn.release()
 
     def _give_way(self) -> None:
         until = time.monotonic() + _PATIENCE
