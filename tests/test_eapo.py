@@ -374,6 +374,22 @@ def test_what_stage_three_refuses(root: Path, taught: Path, tmp_path: Path) -> N
         config(root, weights={"tol": 1.0})
 
 
+class Greedy(FirstShown):
+    """A reward for which there is not enough memory."""
+
+    def __call__(self, group: Sequence[Judged]) -> list[Score]:
+        raise MemoryError
+
+
+def test_memory_that_runs_out_says_which_setting_to_change(root: Path, taught: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        eapo(config(root), taught, tmp_path / "out", reward=Greedy(), progress=False)
+    said = str(caught.value)
+    assert "memory ran out with 2 rollouts of up to" in said and "in this order, try train.micro_batch = 1" in said
+    assert said.index("micro_batch") < said.index("gradient_checkpointing") < said.index("lora_rank")
+    assert "\n" not in said
+
+
 @pytest.mark.parametrize("prefix", ["nano_", "nano_ci/"])
 def test_the_nano_roads_settings_are_known(prefix: str) -> None:
     found = read_config(RUNS / f"{prefix}eapo.toml", EapoConfig)

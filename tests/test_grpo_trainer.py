@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from vretrver.training.grpo.rollouts import Player, Rollout
 from vretrver.training.grpo.settings import Optimising, Sampling
 from vretrver.training.grpo.tapes import Recorder
 from vretrver.training.grpo.trainer import arguments_of, make_trainer, require_trl
-from vretrver.training.grpo.writers import Transformers, vllm_options
+from vretrver.training.grpo.writers import Transformers, Vllm, collapsed, vllm_options
 from vretrver.training.rewards import load_reward
 from vretrver.training.trainer import quiet_libraries
 
@@ -163,6 +164,41 @@ def test_vllm_is_told_where_turns_end_and_what_is_never_drawn(loaded: Loaded) ->
     assert told["max_tokens"] == 7 and told["stop_token_ids"][0] == tokens.convert_tokens_to_ids("</tool_call>")
     assert tokens.eos_token_id in told["stop_token_ids"] and tokens.eos_token_id not in told["logit_bias"]
     assert told["logit_bias"][making.picture] == -100.0
+
+
+@dataclass
+class Served:
+    """Stands for TRL's `VLLMGeneration`: writes one text, and keeps what it was handed."""
+
+    ids: list[int]
+    prompts: list[list[int]] = field(default_factory=list)
+    images: Any = None
+
+    def generate(self, prompts: list[list[int]], images: Any, num_generations: int) -> tuple[Any, ...]:
+        assert num_generations == 1
+        self.prompts, self.images = prompts, images
+        said = [[None if at == 1 else -0.5] for at in range(len(self.ids))]
+        return prompts, [self.ids] * len(prompts), [said] * len(prompts), None
+
+
+@pytest.mark.parametrize("backend", ["vllm-server", "vllm-colocate"])
+def test_vllm_is_handed_the_tape(loaded: Loaded, paint: Paint, backend: Any) -> None:
+    """A server as it stands; a colocated one with each picture as one token, for it lengthens them itself."""
+    making = maker(loaded)
+    tokenizer = making.writer.tokenizer
+    served = Served([*tokenizer(ANSWER).input_ids, tokenizer.eos_token_id])
+    writer = Vllm(lambda: loaded.model, making, Sampling(backend=backend), "t", lambda: served)
+    recorder = Recorder(making, "t")
+    player = Player(recorder, Pixels(making, "t"), writer, load_reward("paper"), max_tokens=4000)
+    one = exercise(paint)
+    (group,) = player.groups([one], 2, 0, 3)
+    opening = recorder.opened(one.begun(None).seats[0].episode.conversation.messages)
+    due = opening.ids if backend == "vllm-server" else list(collapsed(opening, making))
+    assert served.prompts == [due] * 2 and [len(row) for row in served.images] == [2, 2]
+    tape = group.rollouts[0].tape
+    assert group.right == 1.0 and tape.drawn == len(served.ids) and tape.ids[tape.opening :] == served.ids
+    assert tape.logprobs[0] == -0.5 and math.isnan(tape.logprobs[1])  # TRL takes NaN for what was not scored
+    assert writer([], []) == []
 
 
 def test_processes_hold_whole_groups_and_whole_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

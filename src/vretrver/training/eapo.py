@@ -16,7 +16,6 @@ import hashlib
 import json
 import math
 import shutil
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,36 +25,25 @@ from vretrver.errors import InvalidInput, StorageError, VretrverError
 from vretrver.evaluation.folder import made
 from vretrver.evaluation.pools import cache_folder
 from vretrver.policies.habits import RECORD, habits_in
-from vretrver.policies.local import LocalPolicy, default_boxes
+from vretrver.policies.local import default_boxes
 from vretrver.policies.local.generation import is_out_of_memory
 from vretrver.policies.local.loading import Loaded, load
-from vretrver.policies.local.prompts import PromptWriter
 from vretrver.protocol import Wire
 from vretrver.training.checkpoint import Checkpoint, protocol_digest, require_protocol
 from vretrver.training.config import claim_folder, versions
-from vretrver.training.grpo import record
-from vretrver.training.grpo.difficulty import Estimates
 from vretrver.training.grpo.exercises import Course, load_course
-from vretrver.training.grpo.figures import of_step
-from vretrver.training.grpo.pixels import Pixels
-from vretrver.training.grpo.rollouts import Group, Player, Rollout
+from vretrver.training.grpo.practice import Practice
 from vretrver.training.grpo.settings import Difficulty, Optimising, Sampling
-from vretrver.training.grpo.tapes import Recorder
 from vretrver.training.grpo.trainer import arguments_of, make_trainer, require_trl
 from vretrver.training.grpo.watching import keeper, watcher
-from vretrver.training.grpo.writers import Transformers, Vllm, Writer, at_rest, vllm_options
-from vretrver.training.rejection import Asking
-from vretrver.training.rewards import Judged, Reward, load_reward
-from vretrver.training.rewards.counterfactual import counterfactual
-from vretrver.training.rewards.judged import Order
-from vretrver.training.rows import RowMaker
+from vretrver.training.grpo.writers import vllm_options
+from vretrver.training.rewards import Reward, load_reward
 from vretrver.training.samples import PAGES, Sampler, sampling_callback
 from vretrver.training.sft import PLACE, STEPS, last_whole
 from vretrver.training.sources import Source
 from vretrver.training.trainer import marker, processes, quiet_libraries, require_libraries, whole_here
 from vretrver.training.trajectories import Recipe
 from vretrver.training.weights import choose_trained, save_model
-from vretrver.types import Window
 
 STAGE = "eapo"
 FREE = (
@@ -63,7 +51,6 @@ FREE = (
     "sampling.host", "sampling.port", "sampling.memory",
 )  # fmt: skip
 """Settings that change nothing of what is learnt."""
-TRIED = 32  # openings that are measured before the training
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +136,16 @@ def _trained(
         )
     arguments = arguments_of(train, config.sampling, steps, folder / PLACE / STEPS)
     loaded = _model(train)
-    practice = _Practice(config, course, loaded, folder, reward)
+    practice = Practice(
+        course,
+        loaded,
+        folder,
+        reward,
+        sampling=config.sampling,
+        difficulty=config.difficulty,
+        train=train,
+        counterfactual=config.counterfactual,
+    )
     estimates = practice.estimates
     summary = f"{len(course.exercises)} queries, {groups} groups of {config.sampling.rollouts} a step"
     summary += f"; left out: {course.left_out} without a right candidate" if course.left_out else ""
@@ -191,108 +187,6 @@ def _trained(
     return done
 
 
-class _Practice:
-    """Makes the rollouts of each step: which queries, which groups count, what is kept and noted of them."""
-
-    def __init__(self, config: EapoConfig, course: Course, loaded: Loaded, folder: Path, reward: Reward) -> None:
-        self._config, self._folder, self._state = config, folder, processes()
-        self._exercises = course.by_key
-        self._habits, self._loaded = course.habits, loaded
-        train, name = config.train, loaded.name
-        self.trainer: Any = None
-        self.maker = RowMaker(PromptWriter(loaded.processor, name), name)
-        self.pixels = Pixels(self.maker, name)
-        self.estimates = Estimates(list(self._exercises), config.difficulty, train.seed)
-        self.longest = 0
-        recorder, limit = Recorder(self.maker, name), _limit(loaded, train.max_tokens)
-        _check_openings(course, recorder, limit)
-        self._player = Player(
-            recorder,
-            self.pixels,
-            self._writer(name),
-            reward,
-            max_tokens=limit,
-            shuffle=config.sampling.shuffle,
-            seed=train.seed,
-            without=self._without if config.counterfactual else None,
-        )
-
-    def __call__(self, step: int, count: int) -> tuple[list[Rollout], list[bool], Mapping[str, Sequence[float]]]:
-        """`trainer.Draw`."""
-        started = time.perf_counter()
-        size = self._config.sampling.rollouts
-        first, trained, seen = self._groups(step, count // size)
-        self.estimates.note(self._gathered([(group.exercise.key, group.right) for group in seen]))
-        every = self._config.sampling.keep_every
-        if every and step % every == 0:
-            record.keep(self._folder, seen, trained, step, self._state.process_index)
-        rollouts = [one for group in trained for one in group.rollouts]
-        self.longest = max([self.longest, *(len(one.tape.ids) for one in rollouts)])
-        figures = of_step(first, trained) | {"rollout_seconds": [time.perf_counter() - started]}
-        return rollouts, [not group.flat for group in trained for _one in group.rollouts], figures
-
-    def _groups(self, step: int, count: int) -> tuple[list[Group], list[Group], list[Group]]:
-        """A step's groups in this process: those drawn first, those to train on, and all."""
-        first = self._played([count] * self._state.num_processes, step, 0, set())
-        trained, seen = list(first), list(first)
-        asked = set(self._gathered([group.exercise.key for group in first]))
-        for again in range(1, self._config.difficulty.resample + 1):
-            flat = [at for at, group in enumerate(trained) if group.flat]
-            needs = self._gathered([len(flat)])
-            if not sum(needs):
-                break
-            found = self._played(needs, step, again, asked)
-            asked |= set(self._gathered([group.exercise.key for group in found]))
-            for at, group in zip(flat, (one for one in found if not one.flat), strict=False):
-                trained[at] = group
-            seen += found
-        return first, trained, seen
-
-    def _played(self, needs: Sequence[int], step: int, again: int, but: set[str]) -> list[Group]:
-        """This process's groups of queries that all processes draw alike; each needs so many."""
-        before = sum(needs[: self._state.process_index])
-        drawn = self.estimates.draw(sum(needs), step, again, but)
-        mine = drawn[before : before + needs[self._state.process_index]]
-        return self._player.groups(
-            [self._exercises[key] for key in mine],
-            self._config.sampling.rollouts,
-            step=step,
-            turns=self._habits.max_tool_turns + 1,
-            draw=again,
-            before=before,
-        )
-
-    def _gathered(self, values: list[Any]) -> list[Any]:
-        from accelerate.utils import gather_object
-
-        return list(gather_object(values))
-
-    def _writer(self, name: str) -> Writer:
-        sampling = self._config.sampling
-        if sampling.backend == "transformers":
-            return Transformers(self._model, self.maker, sampling, name, pixels=self.pixels, autocast=self._autocast)
-        return Vllm(self._model, self.maker, sampling, name, lambda: self.trainer.vllm_generation)
-
-    def _without(self, judged: Sequence[Judged], windows: Sequence[Window]) -> list[dict[int, Order | None]]:
-        """What the model would have answered without each look, at its likeliest."""
-        habits, model, sampling = self._habits, self._model(), self._config.sampling
-        asking = Asking(habits.toolbox, habits.max_tool_turns, habits.boxes, habits.window_pixels)
-        with at_rest(model), self._autocast():
-            policy = LocalPolicy(
-                replace(self._loaded, model=model),
-                wire=habits.wire,
-                batch=sampling.batch,
-                max_new_tokens=sampling.max_new_tokens,
-            )
-            return counterfactual(policy, judged, windows, asking)
-
-    def _autocast(self) -> Any:
-        return self.trainer.accelerator.autocast()
-
-    def _model(self) -> Any:
-        return self.trainer.accelerator.unwrap_model(self.trainer.model_wrapped)
-
-
 def _model(train: Optimising) -> Loaded:
     loaded = load(train.model, dtype="float32", device="cpu")
     if train.attention != "sdpa":
@@ -321,27 +215,6 @@ def _digest(parent: Path) -> str:
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:16]
-
-
-def _limit(loaded: Loaded, most: int) -> int:
-    """The longest conversation, in tokens: what the settings, the model and its tokenizer allow."""
-    told = [
-        getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None),
-        getattr(loaded.processor.tokenizer, "model_max_length", None),
-    ]
-    return int(min([most, *(one for one in told if one)]))
-
-
-def _check_openings(course: Course, recorder: Recorder, limit: int) -> None:
-    """Refuse a limit that no opening fits; of many queries some are measured."""
-    count = len(course.exercises)
-    tried = [course.exercises[at * count // min(TRIED, count)] for at in range(min(TRIED, count))]
-    lengths = [len(recorder.opened(one.begun(None).seats[0].episode.conversation.messages).ids) for one in tried]
-    if min(lengths) >= limit:
-        raise InvalidInput(
-            f"every prompt has {min(lengths)} tokens or more, and an episode may have {limit}: set max_tokens higher, "
-            "or show fewer candidates or smaller pictures (recipe.window, recipe.window_pixels)"
-        )
 
 
 def _held_out(log: Any) -> Any:

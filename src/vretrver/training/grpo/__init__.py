@@ -6,6 +6,7 @@
     pixels.py      pictures to tensors, each once
     writers.py     who draws the tokens: transformers, or vLLM through TRL
     rollouts.py    groups of episodes advanced together, and their rewards
+    practice.py    what a step plays, trains and keeps
     difficulty.py  which queries are asked next
     figures.py     what a step's rollouts come to; record.py: the rollouts as trace files
     trainer.py     the GRPOTrainer, and which of TRL's inner parts it stands on
