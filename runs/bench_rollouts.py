@@ -195,9 +195,9 @@ class SharedPrefix(Transformers):
     """
 
     def __call__(self, tapes: Sequence[Tape], seeds: Sequence[int]) -> list[Turn]:
-        alike: dict[tuple[int, ...], list[int]] = defaultdict(list)
-        for at, tape in enumerate(tapes):
-            alike[tuple(tape.ids)].append(at)
+        alike: dict[object, list[int]] = defaultdict(list)
+        for at, tape in enumerate(tapes):  # prompts of two queries may differ in their pictures alone
+            alike[tuple(tape.ids), tuple(tape.views)].append(at)
         if len(alike) == len(tapes):
             return super().__call__(tapes, seeds)
         found: dict[int, Turn] = {}
