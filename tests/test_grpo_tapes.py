@@ -56,6 +56,9 @@ class Script:
     read: list[tuple[list[int], Prompt]] = field(default_factory=list)
     turns: int = 0
 
+    def renew(self) -> None:
+        """It has no weights."""
+
     def __call__(self, tapes: Sequence[Tape], seeds: Sequence[int]) -> list[Turn]:
         assert len(seeds) == len(tapes)
         if not tapes:
@@ -136,16 +139,16 @@ def test_what_the_episode_mends_is_read_on_but_not_trained(loaded: Loaded, paint
 def test_a_turn_ended_by_another_token_goes_on_as_the_template_writes(loaded: Loaded, paint: Paint) -> None:
     making = maker(loaded)
     tokenizer = making.writer.tokenizer
-    script = Script(making, [BAD.removesuffix("</tool_call>"), ANSWER])
-    inner = script.__call__
 
-    def padded(tapes: Sequence[Tape], seeds: Sequence[int]) -> list[Turn]:
-        return [
-            Turn(Written((*turn.written.ids[:-1], tokenizer.pad_token_id), turn.written.text, ended=True))
-            for turn in inner(tapes, seeds)
-        ]
+    class Padded(Script):
+        def __call__(self, tapes: Sequence[Tape], seeds: Sequence[int]) -> list[Turn]:
+            return [
+                Turn(Written((*turn.written.ids[:-1], tokenizer.pad_token_id), turn.written.text, ended=True))
+                for turn in super().__call__(tapes, seeds)
+            ]
 
-    player = Player(Recorder(making, "tiny"), Pixels(making, "tiny"), padded, load_reward("paper"), max_tokens=4000)
+    script = Padded(making, [BAD.removesuffix("</tool_call>"), ANSWER])
+    player = Player(Recorder(making, "tiny"), Pixels(making, "tiny"), script, load_reward("paper"), max_tokens=4000)
     player.groups([exercise(paint)], 1, step=0, turns=3)
     for ids, prompt in script.read:
         assert making.writer.inputs([prompt])["input_ids"][0].tolist() == ids

@@ -125,8 +125,13 @@ def test_what_trl_scores_beforehand_sees_the_pictures(
     assert torch.allclose(now[mask], scored[mask], atol=2e-5) and mask.any()
 
 
-def test_a_rollout_without_chance_is_what_local_says(loaded: Loaded, paint: Paint) -> None:
-    """The same turns, to the letter, as the product's reranker with `local:` in its greedy way."""
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
+def test_a_rollout_without_chance_is_what_local_says(paint: Paint, tmp_path: Path, family: Any) -> None:
+    """The same turns, to the letter, as the product's reranker with `local:` in its greedy way.
+
+    Pictures go through the eye once here and every time there; in Qwen3-VL every time in both.
+    """
+    loaded = load(lessons.model(tmp_path / "base", family), device="cpu")
     making = maker(loaded)
     pixels = Pixels(making, "t")
     sampling = Sampling(temperature=1e-4, max_new_tokens=12, batch=3)

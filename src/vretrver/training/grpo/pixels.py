@@ -67,11 +67,12 @@ class Pixels:
             self._bytes -= _size(self._kept.popitem(last=False)[1])
         return found
 
-    def inputs(self, input_ids: Any, views: Sequence[Sequence[View]]) -> dict[str, Any]:
+    def inputs(self, input_ids: Any, views: Sequence[Sequence[View]], but: str = "") -> dict[str, Any]:
         """What a model takes beside `input_ids` [B, T] (in any padding) and their attention mask.
 
         Args:
             views: the pictures of each row, in order.
+            but: leave this one out.
 
         Returns:
             The tensors, and `num_images` as TRL counts them; no pixels where no row has a picture.
@@ -89,7 +90,7 @@ class Pixels:
         made: dict[str, Any] = {name: shown.to(torch.long) for name in self._kinds}
         found = [self.of(view) for row in views for view in row]
         if found:
-            made |= {name: torch.cat([one[name] for one in found]) for name in found[0]}
+            made |= {name: torch.cat([one[name] for one in found]) for name in found[0] if name != but}
             made["num_images"] = [len(row) for row in views]
         if self._gridded and found:
             self._check(made["image_grid_thw"], views)

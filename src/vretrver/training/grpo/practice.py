@@ -69,10 +69,11 @@ class Practice:
         self.longest = 0
         recorder, limit = Recorder(self.maker, name), _limit(loaded, train.max_tokens)
         _check_openings(course, recorder, limit)
+        self._writer = self._made_writer(name)
         self._player = Player(
             recorder,
             self.pixels,
-            self._writer(name),
+            self._writer,
             reward,
             max_tokens=limit,
             shuffle=sampling.shuffle,
@@ -83,6 +84,7 @@ class Practice:
     def __call__(self, step: int, count: int) -> tuple[list[Rollout], list[bool], Mapping[str, Sequence[float]]]:
         """`trainer.Draw`."""
         started = time.perf_counter()
+        self._writer.renew()
         size = self._sampling.rollouts
         first, trained, seen = self._groups(step, count // size)
         self.estimates.note(self._gathered([(group.exercise.key, group.right) for group in seen]))
@@ -130,7 +132,7 @@ class Practice:
 
         return list(gather_object(values))
 
-    def _writer(self, name: str) -> Writer:
+    def _made_writer(self, name: str) -> Writer:
         sampling = self._sampling
         if sampling.backend == "transformers":
             return Transformers(self._model, self.maker, sampling, name, pixels=self.pixels, autocast=self._autocast)

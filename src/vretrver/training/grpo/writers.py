@@ -21,6 +21,7 @@ from vretrver.errors import InvalidInput
 from vretrver.policies.local.generation import STOP, Generator, Written, is_out_of_memory
 from vretrver.training.grpo.pixels import Pixels
 from vretrver.training.grpo.settings import Sampling
+from vretrver.training.grpo.sights import Sights
 from vretrver.training.grpo.tapes import Tape
 from vretrver.training.rows import RowMaker
 
@@ -35,6 +36,10 @@ class Turn:
 
 class Writer(Protocol):
     """Continues tapes."""
+
+    def renew(self) -> None:
+        """The model's weights may have changed."""
+        ...
 
     def __call__(self, tapes: Sequence[Tape], seeds: Sequence[int]) -> list[Turn]:
         """The next turn of each tape. Processes that train together call it equally often, with no tape too."""
@@ -61,6 +66,10 @@ class Transformers:
     ) -> None:
         self._model, self._maker, self._pixels, self._autocast = model, maker, pixels, autocast
         self._sampling, self._name, self._batch = sampling, name, sampling.batch
+        self._sights = Sights(pixels)
+
+    def renew(self) -> None:
+        self._sights.forget()
 
     def __call__(self, tapes: Sequence[Tape], seeds: Sequence[int]) -> list[Turn]:
         order = sorted(range(len(tapes)), key=lambda at: len(tapes[at].ids), reverse=True)
@@ -94,8 +103,11 @@ class Transformers:
         pad = self._maker.writer.tokenizer.pad_token_id
         ids = torch.tensor([[pad] * (longest - len(tape.ids)) + tape.ids for tape in tapes])
         mask = torch.tensor([[0] * (longest - len(tape.ids)) + [1] * len(tape.ids) for tape in tapes])
-        more = self._pixels.inputs(ids, [tape.views for tape in tapes])
+        seen = self._sights.of(_inner(self._model()), [view for tape in tapes for view in tape.views])
+        more = self._pixels.inputs(ids, [tape.views for tape in tapes], but="" if seen is None else "pixel_values")
         more.pop("num_images", None)
+        if seen is not None:
+            more["mm_encoder_outputs"] = {"image": seen}
         return BatchFeature({"input_ids": ids, "attention_mask": mask, **more})
 
 
@@ -116,6 +128,9 @@ class Vllm:
     ) -> None:
         self._model, self._maker, self._sampling, self._name = model, maker, sampling, name
         self._generation = generation
+
+    def renew(self) -> None:
+        """TRL hands vLLM the weights before each draw."""
 
     def __call__(self, tapes: Sequence[Tape], seeds: Sequence[int]) -> list[Turn]:
         from accelerate.utils import gather_object
@@ -172,7 +187,7 @@ def vllm_options(maker: RowMaker, sampling: Sampling) -> dict[str, Any]:
 @contextmanager
 def at_rest(model: Any) -> Iterator[None]:
     """Within it the model is evaluated and may be told how to generate; afterwards it is as it was."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    inner = _inner(model)
     training, generation = model.training, inner.generation_config
     model.eval()
     try:
@@ -194,6 +209,11 @@ def generating(model: Any, maker: RowMaker, sampling: Sampling, name: str) -> It
             temperature=sampling.temperature,
             seed=0,
         )
+
+
+def _inner(model: Any) -> Any:
+    """The model inside an adapter."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def seed_of(*parts: object) -> int:
