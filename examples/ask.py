@@ -108,17 +108,18 @@ def run(
     reader = RememberedReader(folder / "read.jsonl") if reader is None else reader
     shots = collection(folder, reader, vendors=vendors, how=how, say=say)
     pipeline = Pipeline(Retriever.open(folder / "papers.vr"), Reranker(Clerk(reader)))
+    who = policy or "a stand-in: rules, no model"
     with ExitStack() as stack:
         if policy is None:
             policy = stack.enter_context(FakeEndpoint(reply=Model(reader).answer)).policy
-            say("the answers are a stand-in's: rules, no model; give --policy chat:URL#MODEL for one")
+            say(f"who answers is {who}; give --policy chat:URL#MODEL for one")
         answerer = Answerer(pipeline, load_policy(policy), source_tokens=SOURCE_TOKENS)
         answers = []
         for question in questions or own_questions(shots):
             answers.append(Answered(question, answerer.ask(question.text, k=SOURCES, top_k=20)))
             _tell(answers[-1], say)
     page = folder / "answers.html"
-    page.write_text(answers_page(answers, policy if policy.startswith("chat:") else ""), encoding="utf-8")
+    page.write_text(answers_page(answers, who), encoding="utf-8")
     return page, answers
 
 
@@ -161,14 +162,14 @@ def _tell(answered: Answered, say: Callable[[str], None]) -> None:
         say(f"  as drawn: {answered.verdict}")
 
 
-def answers_page(answers: Sequence[Answered], policy: str) -> str:
+def answers_page(answers: Sequence[Answered], who: str) -> str:
     """The page: each answer over the papers that it cites, the cited places framed and enlarged."""
     known = [one for one in answers if one.question.expected is not None]
     right = sum(one.verdict.startswith("right") for one in known)
     facts = [
         ("questions", str(len(answers))),
         ("answered as drawn", f"{right} of {len(known)}"),
-        ("who answers", policy),
+        ("who answers", who),
     ]
     costs = "".join(f"<div><dt>{name}</dt><dd>{html.escape(value)}</dd></div>" for name, value in facts)
     return document(
