@@ -47,12 +47,12 @@ ROWS = {
 RATES = {
     "draw": 0.25,  # a question's scenes
     "write": 0.06,  # a trajectory, its pictures included
-    "row": 0.12,  # a row of training
-    "episode": 0.6,  # of the nano agent, one look
+    "row": 0.4,  # a row of training
+    "episode": 0.65,  # of the nano agent, one look
     "evidence": 1.2,  # a query of the embedded agent
-    "start": 8.0,  # of a command
+    "start": 5.0,  # of a command
 }
-"""Seconds of one core; docs/ablation.md says where they were measured."""
+"""Seconds of one core, of the nano agent's 4.4M weights in float32; docs/ablation.md says how they were measured."""
 
 
 def main() -> None:
