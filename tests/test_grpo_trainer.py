@@ -125,6 +125,30 @@ def test_what_trl_scores_beforehand_sees_the_pictures(
     assert torch.allclose(now[mask], scored[mask], atol=2e-5) and mask.any()
 
 
+def test_micro_batches_without_pictures_are_trained_beside_others(loaded: Loaded, paint: Paint, tmp_path: Path) -> None:
+    """One rollout at a time, two of them of texts alone; scored beforehand and in the loss."""
+    drawn = rollouts(loaded, paint, [[ANSWER], [LOOK, ANSWER]])
+    plain = exercise(paint)
+    texts = tuple(replace(one, document=replace(one.document, image=None, text="a note")) for one in plain.candidates)
+    making = maker(loaded)
+    for text in (ANSWER, BAD.split("<tool_call>", maxsplit=1)[0]):
+        player = Player(
+            Recorder(making, "t"), Pixels(making, "t"), Script(making, [text]), load_reward("paper"), max_tokens=4000
+        )
+        drawn += player.groups([replace(plain, candidates=texts)], 1, 0, 3)[0].rollouts
+    trainer = trainer_of(loaded, drawn, [True] * 4, tmp_path / "out", micro_batch=1, iterations=2, save_every=0)
+    trainer.model.train()
+    trainer.current_gradient_accumulation_steps = 4
+    shown = []
+    for step in range(4):
+        trainer._step = step
+        batch = trainer._prepare_inputs([{"prompt": ""} for _one in drawn])
+        shown += batch["num_images"]
+        loss = trainer.compute_loss(trainer.model, batch)
+        assert math.isfinite(float(loss.detach()))
+    assert sorted(shown) == [0, 0, 2, 4]
+
+
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
 def test_a_rollout_without_chance_is_what_local_says(paint: Paint, tmp_path: Path, family: Any) -> None:
     """The same turns, to the letter, as the product's reranker with `local:` in its greedy way.

@@ -29,7 +29,7 @@ from vretrver.training.rewards import Judged, Reward
 from vretrver.training.rewards.counterfactual import counterfactual as answers_without
 from vretrver.training.rewards.judged import Order
 from vretrver.training.rows import RowMaker
-from vretrver.training.trainer import processes
+from vretrver.training.trainer import processes, whole_here
 from vretrver.types import Window
 
 TRIED = 32  # openings that are measured before the training
@@ -67,6 +67,7 @@ class Practice:
         self.pixels = Pixels(self.maker, name)
         self.estimates = Estimates(list(self._exercises), difficulty, train.seed)
         self.longest = 0
+        _refuse_mixed(course)
         recorder, limit = Recorder(self.maker, name), _limit(loaded, train.max_tokens)
         _check_openings(course, recorder, limit)
         self._writer = self._made_writer(name)
@@ -165,6 +166,16 @@ def _limit(loaded: Loaded, most: int) -> int:
         getattr(loaded.processor.tokenizer, "model_max_length", None),
     ]
     return int(min([most, *(one for one in told if one)]))
+
+
+def _refuse_mixed(course: Course) -> None:
+    """Where the vision tower is cut over processes, one that skips it would leave the others waiting for ever."""
+    shows = [bool(one.topic.query.images) or any(c.document.image for c in one.candidates) for one in course.exercises]
+    if not whole_here() and 0 < sum(shows) < len(shows):
+        raise InvalidInput(
+            f"{sum(shows)} of {len(shows)} queries show pictures; FSDP and ZeRO-3 need pictures in all or in none: "
+            "train the others apart, or with plain data parallelism"
+        )
 
 
 def _check_openings(course: Course, recorder: Recorder, limit: int) -> None:

@@ -175,16 +175,24 @@ def make_trainer(
                 self.scoring = False
             # TRL shuffles the batch next, and dropout draws: a run that goes on must draw what it would have drawn.
             torch.manual_seed(seed_of(self.args.seed, self.state.global_step, self.accelerator.process_index))
-            return made | self._seen(torch.cat([made["prompt_ids"], made["completion_ids"]], dim=1))
+            return made | self._seen(torch.cat([made["prompt_ids"], made["completion_ids"]], dim=1), self.shown)
 
-        def _get_per_token_logps_and_entropies(self, model: Any, input_ids: Any, *rest: Any, **options: Any) -> Any:
-            if self.scoring:  # TRL knows of no pictures yet
-                options |= self._seen(input_ids)
-            return super()._get_per_token_logps_and_entropies(model, input_ids, *rest, **options)
+        def _get_per_token_logps_and_entropies(
+            self, model: Any, input_ids: Any, attention_mask: Any, keep: int, *, batch_size: Any = None, **options: Any
+        ) -> Any:
+            score = super()._get_per_token_logps_and_entropies
+            if not self.scoring:  # a micro-batch of the loss, with its pictures
+                return score(model, input_ids, attention_mask, keep, **_without_none(options))
+            found = []  # TRL knows of no pictures yet, and would hand on all of them at once
+            for start in range(0, len(input_ids), batch_size or len(input_ids)):
+                part = slice(start, start + (batch_size or len(input_ids)))
+                seen = self._seen(input_ids[part], self.shown[part])
+                found.append(score(model, input_ids[part], attention_mask[part], keep, **{**options, **seen})[0])
+            return torch.cat(found), None, None
 
-        def _seen(self, input_ids: Any) -> dict[str, Any]:
-            """What the model takes for the pictures of the rollouts in a batch."""
-            found = pixels.inputs(input_ids, [one.tape.views for one in self.shown])
+        def _seen(self, input_ids: Any, shown: Sequence[Rollout]) -> dict[str, Any]:
+            """What the model takes for the pictures of some rollouts."""
+            found = pixels.inputs(input_ids, [one.tape.views for one in shown])
             device = self.accelerator.device
             return {name: value if name == "num_images" else value.to(device) for name, value in found.items()}
 
@@ -211,6 +219,15 @@ def make_trainer(
     for callback in callbacks:
         trainer.add_callback(callback)
     return trainer
+
+
+def _without_none(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what a micro-batch that shows no picture has of others' pictures: tensors of no rows."""
+    if any(inputs.get("num_images") or ()):
+        return dict(inputs)
+    return {
+        name: value for name, value in inputs.items() if name not in ("pixel_values", "image_grid_thw", "num_images")
+    }
 
 
 @contextmanager
