@@ -85,10 +85,9 @@ class OraclePolicy:
             return render_answer(scene.order(of_truth=True), teller.guess())
         needed = [] if scene.settled or not scene.calls_left else scene.needed
         at_once = compare_crops.MOST if scene.offers("compare_crops") else select_images.MOST
-        if 2 < len(needed) <= at_once and scene.calls_left > 1 and dice.random() < self._splits:
+        splits = 0.0 if self._book.plain else self._splits
+        if 2 < len(needed) <= at_once and scene.calls_left > 1 and dice.random() < splits:
             needed = needed[: 1 if None in needed else len(needed) // 2]
-        if self._book.plain:
-            needed = [] if scene.settled or not scene.calls_left else scene.needed
         call, looked_at = _call(scene, needed, dice) if needed else (None, [])
         if call is not None and self._book.plain:
             call = _in_tens(call, scene, looked_at)
@@ -115,8 +114,10 @@ def _call(scene: Scene, needed: list[int | None], dice: Random) -> tuple[ToolCal
 
 
 def _in_tens(call: ToolCall, scene: Scene, looked_at: list[int | None]) -> ToolCall:
-    """The same look with every box as it is, in steps of ten: what a vocabulary of few numbers can say."""
-    exact = [[round(side / 10) * 10 for side in scene.box(at, Random(0), margin=0.0)] for at in looked_at]  # noqa: S311
+    """The same look with every box as it is, thousandths in steps of ten: what a vocabulary of few numbers can say."""
+    step = 10 if scene.boxes == "0-1000" else 1
+    boxes = [scene.box(at, Random(0), margin=0.0) for at in looked_at]  # noqa: S311
+    exact = [[round(side / step) * step for side in box] for box in boxes]
     crops = call.arguments.get("crops")
     if crops is None:
         return ToolCall(call.name, {**call.arguments, "bbox_2d": exact[0]}) if "bbox_2d" in call.arguments else call
