@@ -49,6 +49,7 @@ RATES = {
     "write": 0.06,  # a trajectory, its pictures included
     "row": 0.4,  # a row of training
     "episode": 0.65,  # of the nano agent, one look
+    "text": 0.45,  # of a row's or an episode's, where nobody looks
     "evidence": 1.2,  # a query of the embedded agent
     "start": 5.0,  # of a command
 }
@@ -104,7 +105,8 @@ def stages(out: Path, rates: dict[str, float]) -> Iterator[tuple[str, float, str
                 name = arm if seed == "0" else f"{arm}-seed{seed}"
                 if seed != "0" and arm in ("base", "base-no-tools", "evidence"):
                     continue
-                each = rates["evidence"] if arm == "evidence" else rates["episode"]
+                less = rates["text"] if arm in TEXT else 1.0
+                each = rates["evidence"] if arm == "evidence" else less * rates["episode"]
                 count = int(given("SIZE", "500"))
                 done = (out / "runs" / column / name / "metrics.json").is_file()
                 yield f"eval {name} on {column}", count * each + rates["start"], f"{count} queries", done
@@ -119,6 +121,10 @@ ORDER = (
     "data", "data-text", "sft", "text", "rsft", "text-rl", "sft-rl", "full", "reward-paper", "reward-released",
     "reward-ours", "tuned", "zoom", "select", "teacher-ledger", "teacher-narrator", "teacher-both",
 )  # fmt: skip
+
+
+TEXT = ("text", "text-rl", "base-no-tools")
+"""Arms that never look: shorter conversations."""
 
 
 def needs(arm: str) -> list[str]:
@@ -136,6 +142,9 @@ def needs(arm: str) -> list[str]:
 
 def stage(name: str, rates: dict[str, float]) -> tuple[float, str]:
     """Seconds of one stage, and what it does."""
+    if name in TEXT:
+        less = {one: rates[one] * rates["text"] for one in ("row", "episode")}
+        rates = rates | less
     learn = int(given("LEARN") or settings("world")["tasks"][0]["size"])
     if name.startswith("data"):
         count = int(given("LEARN_TEXT") or learn) if name == "data-text" else learn
