@@ -8,8 +8,9 @@ same is printed, batches change the last digits). Seconds are the process's CPU 
 
     one by one       one conversation in one generation, as a plain loop would
     group at once    as many together as a group has
-    across groups    all of a step together: what `vretrver train eapo` does
-    shared prefix    and each query's prompt is read once for its whole group (first turn only; not in the product)
+    across groups    all of a step together
+    pictures once    and each picture goes through the vision tower once: what `vretrver train eapo` does
+    shared prefix    a query's prompt is read once for its group (first turn only; not in the product)
     vLLM             where it is importable
 """
 
@@ -112,7 +113,8 @@ class Bench:
             "one by one": lambda: self._player(1),
             "group at once": lambda: self._player(self.options.size),
             "across groups": lambda: self._player(whole),
-            "shared prefix": lambda: self._player(whole, shared=True),
+            "pictures once": lambda: self._player(whole, Transformers),
+            "shared prefix": lambda: self._player(whole, SharedPrefix),
         }
         spent: dict[str, list[tuple[float, float]]] = defaultdict(list)
         texts: dict[str, list[str]] = {}
@@ -135,9 +137,9 @@ class Bench:
         whole = time.process_time() - started
         return groups, (sum(timed), whole - sum(timed))
 
-    def _player(self, batch: int, *, shared: bool = False) -> Player:
+    def _player(self, batch: int, kind: type[Transformers] | None = None) -> Player:
         sampling = Sampling(rollouts=self.options.size, max_new_tokens=TOKENS, batch=batch)
-        kind = SharedPrefix if shared else Transformers
+        kind = kind or Plain
         writer = kind(
             lambda: self.loaded.model, self.maker, sampling, self.loaded.name, pixels=self.pixels, autocast=nullcontext
         )
@@ -180,6 +182,9 @@ class _Timed:
     def __init__(self, writer: Any, seconds: list[float]) -> None:
         self._writer, self._seconds = writer, seconds
 
+    def renew(self) -> None:
+        self._writer.renew()
+
     def __call__(self, tapes: Sequence[Tape], seeds: Sequence[int]) -> list[Turn]:
         started = time.process_time()
         written: list[Turn] = self._writer(tapes, seeds)
@@ -187,11 +192,27 @@ class _Timed:
         return written
 
 
-class SharedPrefix(Transformers):
+class Plain(Transformers):
+    """Hands the model every picture of every conversation in every turn, as a plain loop around `generate` does."""
+
+    def _inputs(self, tapes: Sequence[Tape]) -> Any:
+        import torch
+        from transformers import BatchFeature
+
+        longest = max(len(tape.ids) for tape in tapes)
+        pad = self._maker.writer.tokenizer.pad_token_id
+        ids = torch.tensor([[pad] * (longest - len(tape.ids)) + tape.ids for tape in tapes])
+        mask = torch.tensor([[0] * (longest - len(tape.ids)) + [1] * len(tape.ids) for tape in tapes])
+        more = self._pixels.inputs(ids, [tape.views for tape in tapes])
+        more.pop("num_images", None)
+        return BatchFeature({"input_ids": ids, "attention_mask": mask, **more})
+
+
+class SharedPrefix(Plain):
     """Reads a prompt that several tapes share once. For models whose cache holds all that a prefix says.
 
     Qwen's positions of pictures are kept beside the cache, so this is not for them; tapes that differ are drawn as by
-    `Transformers`.
+    `Plain`.
     """
 
     def __call__(self, tapes: Sequence[Tape], seeds: Sequence[int]) -> list[Turn]:
