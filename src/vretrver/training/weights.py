@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,10 @@ def part_of(name: str) -> str:
 
 
 def choose_trained(model: Any, *, vision: bool, projector: bool) -> None:
-    """Set which parameters take gradients; the language model's always do.
+    """Set which parameters take gradients; the language model's always do. What is frozen whole stays in evaluation.
+
+    In training mode a frozen tower would drop out at random, and normalise by its batch and count that into its
+    statistics: it would be another one than serves.
 
     Raises:
         InvalidInput: a part that is to be frozen or tuned is not found by its name.
@@ -51,6 +55,17 @@ def choose_trained(model: Any, *, vision: bool, projector: bool) -> None:
             f"a {model.config.model_type} has no parameters that are known as its {' or '.join(sorted(missing))}; "
             "training knows the Qwen-VL and LLaVA families"
         )
+    for module in model.modules():
+        held = [parameter.requires_grad for parameter in module.parameters()]
+        if held and not any(held):
+            module.eval()
+            module.train = partial(_stay, module)
+
+
+def _stay(module: Any, mode: bool = True) -> Any:
+    """`Module.train` of what is frozen."""
+    del mode
+    return module
 
 
 def adapter_config(model: Any, config: SftConfig) -> Any:
