@@ -52,6 +52,20 @@ def test_what_the_oracle_tells_keeps_every_rule(task: Task, name: str, tools: st
         assert 1 <= attempt.example.tool_turns <= 2
 
 
+def test_a_plain_style_says_verdicts_alone_and_boxes_in_tens(task: Task) -> None:
+    for attempt in told(task, "oracle:nano", boxes="0-1000"):
+        assert attempt.trace
+        first, last = (turn.text for turn in attempt.trace.turns)
+        assert first.startswith("<think>The tags decide.</think>")
+        numbers = [int(side) for box in re.findall(r'"bbox_2d": \[([^\]]+)\]', first) for side in box.split(",")]
+        assert numbers
+        assert all(side % 10 == 0 for side in numbers)
+        lines = last.split("</think>")[0].splitlines()
+        judged = [line for line in lines if "image 0" not in line]
+        assert [line.rsplit(" ", 1)[1] for line in judged].count("yes") == 1
+        assert len(judged) == len(attempt.trace.candidates)
+
+
 @pytest.mark.parametrize("boxes", ["released", "qwen2.5-vl", "0-1000"])
 def test_a_look_covers_the_detail_in_every_family_of_coordinates(task: Task, boxes: BoxFamily) -> None:
     world = World.of(task)
