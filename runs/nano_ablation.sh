@@ -9,7 +9,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export START=$1 WORLD=${WORLD:-i->i/which i->i/print} ON=${ON:-seen test}
 export ARMS=${ARMS:-base-no-tools base text sft rsft text-rl sft-rl full evidence}
-export LEARN=${LEARN:-1500} LEARN_TEXT=${LEARN_TEXT:-600} LEARN_RSFT=${LEARN_RSFT:-300} LEARN_RL=${LEARN_RL:-300}
-export STEPS_RL=${STEPS_RL:-60}
-export MALLOC_MMAP_THRESHOLD_=4000000000 MALLOC_TRIM_THRESHOLD_=16000000000 # a third faster (docs/nano.md)
+export LEARN=${LEARN:-800} LEARN_TEXT=${LEARN_TEXT:-400} LEARN_RSFT=${LEARN_RSFT:-200} LEARN_RL=${LEARN_RL:-300}
+export STEPS_RL=${STEPS_RL:-30}
 exec runs/nano.sh "$2" "${3:-500}"
