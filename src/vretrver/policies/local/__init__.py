@@ -32,6 +32,8 @@ from vretrver.protocol import Wire
 
 __all__ = ["LocalPolicy"]
 
+PACKAGED = Path(__file__).parent / "nano"
+"""The nano agent's weights and model card; `local:nano`."""
 BATCH = 8
 MAX_NEW_TOKENS = 2048
 
@@ -116,9 +118,10 @@ class LocalPolicy:
         """A policy from files of this machine.
 
         Args:
-            name: a folder, or the name of a model that is in the Hugging Face cache; a LoRA adapter's folder stands
-                for the adapter on the model that it names. A folder that `vretrver train` made is served with its
-                `habits`. Options may stand behind it: `MODEL,batch=2,dtype=float32`.
+            name: a folder, the name of a model that is in the Hugging Face cache, or `nano`: the packaged agent, which
+                knows the small-detail world and nothing else (docs/nano.md). A LoRA adapter's folder stands for the
+                adapter on the model that it names. A folder that `vretrver train` made is served with its `habits`.
+                Options may stand behind it: `MODEL,batch=2,dtype=float32`.
             adapter: a LoRA adapter's folder, merged into the weights.
             dtype: `float32`, `bfloat16` or `float16`; `auto` is bfloat16 on a GPU and float32 elsewhere.
             device: as torch names it; a GPU where there is one when None.
@@ -136,11 +139,13 @@ class LocalPolicy:
                 given: dict[str, Any] = {"adapter": adapter, "dtype": dtype, "device": device, "boxes": boxes}
                 given |= {"batch": batch, "max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
                 return cls.load(name, **{**given, **named})
-        habits = habits_in(Path(name))
+        place = str(PACKAGED) if name == PACKAGED.name and not os.path.exists(name) else name  # noqa: PTH110
+        habits = habits_in(Path(place))
         usual = Wire() if habits is None else habits.wire
         wire = None if boxes is None else replace(usual, boxes=box_family(boxes))
+        loaded = load(place, adapter=adapter, dtype=dtype, device=device)
         return cls(
-            load(name, adapter=adapter, dtype=dtype, device=device),
+            loaded if place == name else replace(loaded, name=name),
             wire=wire,
             batch=batch,
             max_new_tokens=max_new_tokens,
