@@ -3,7 +3,7 @@
 # Unattended; may be stopped and started again, and then goes on where it was.
 #
 #     runs/nano.sh OUT [queries]     # queries of each world column; OUT/ablation.html, OUT/table.md, OUT/<arm>, OUT/runs
-#     PLAN=only runs/nano.sh OUT     # the plan with estimated minutes alone
+#     PLAN=only runs/nano.sh OUT     # the plan with estimated minutes alone; RATES="episode=0.3" changes what it is made of
 #
 # What is run is chosen by the environment; what an arm stands on is made with it:
 #
