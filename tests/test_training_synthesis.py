@@ -120,9 +120,11 @@ def test_which_topics(cache: Path) -> None:
         source = Source("world", split="train", size=SIZE, seed=1, distractors=3, **more)  # type: ignore[arg-type]
         return [topic.group for topic in source.load(cache).topics]
 
-    assert len(chosen()) == SIZE and chosen(groups=("t->i/*",)) == [one for one in chosen() if one.startswith("t->i/")]
+    assert len(chosen()) == SIZE
+    only = chosen(groups=("t->i/*",))  # the world draws as many of these alone
+    assert len(only) == SIZE and all(one.startswith("t->i/") for one in only)
     assert chosen(limit=2) == [chosen()[0], chosen()[SIZE // 2]]
-    with pytest.raises(InvalidInput, match="no topic of world is in the groups text; there are t->i/which"):
+    with pytest.raises(InvalidInput, match="no group .text.; it has t->i/which"):
         chosen(groups=("text",))
 
 
