@@ -124,7 +124,7 @@ def test_which_topics(cache: Path) -> None:
     only = chosen(groups=("t->i/*",))  # the world draws as many of these alone
     assert len(only) == SIZE and all(one.startswith("t->i/") for one in only)
     assert chosen(limit=2) == [chosen()[0], chosen()[SIZE // 2]]
-    with pytest.raises(InvalidInput, match="no group .text.; it has t->i/which"):
+    with pytest.raises(InvalidInput, match=r"no group .text.; it has t->i/which"):
         chosen(groups=("text",))
 
 
