@@ -49,11 +49,14 @@ def test_the_commands_run_in_order(capsys: pytest.CaptureFixture[str]) -> None:
     from vretrver.cli.options import parse
 
     shown = commands()
-    assert {c[1] for c in shown} == {"index", "search", "view", "rerank", "teach", "eval", "compare", "report"}
+    assert {c[1] for c in shown} == {"index", "search", "view", "rerank", "teach", "eval", "compare", "report", "train"}
     for command in shown:
         words = [path for word in command[1:] for path in (sorted(glob.glob(word)) if "*" in word else [word])]
         if words[1] in ("mbeir", "world"):  # a download and minutes of drawing: the options must be real ones
             assert parse(words).dataset == words[1]
+        elif words[0] == "train" or words[1] == "ablation":  # hours, and what they leave: tests/test_nano_road.py
+            assert parse(words)
+            assert words[0] == "report" or (ROOT / words[2]).is_file()
         else:
             assert main(words) == 0, f"{' '.join(command)}: {capsys.readouterr().err}"
 
