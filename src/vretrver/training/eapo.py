@@ -27,7 +27,7 @@ from vretrver.evaluation.pools import cache_folder
 from vretrver.policies.habits import RECORD, habits_in
 from vretrver.policies.local import default_boxes
 from vretrver.policies.local.generation import is_out_of_memory
-from vretrver.policies.local.loading import Loaded, load
+from vretrver.policies.local.loading import Loaded
 from vretrver.protocol import Wire
 from vretrver.training.checkpoint import Checkpoint, protocol_digest, require_protocol
 from vretrver.training.config import claim_folder, versions
@@ -35,15 +35,16 @@ from vretrver.training.grpo.exercises import Course, load_course
 from vretrver.training.grpo.practice import Practice
 from vretrver.training.grpo.settings import Difficulty, Optimising, Sampling
 from vretrver.training.grpo.trainer import arguments_of, make_trainer, require_trl
-from vretrver.training.grpo.watching import keeper, watcher
+from vretrver.training.grpo.watching import Figures, keeper
 from vretrver.training.grpo.writers import vllm_options
+from vretrver.training.progress import Watching, watcher
 from vretrver.training.rewards import Reward, load_reward
 from vretrver.training.samples import PAGES, Sampler, sampling_callback
 from vretrver.training.sft import PLACE, STEPS, last_whole
 from vretrver.training.sources import Source
 from vretrver.training.trainer import marker, processes, quiet_libraries, require_libraries, whole_here
 from vretrver.training.trajectories import Recipe
-from vretrver.training.weights import choose_trained, save_model
+from vretrver.training.weights import save_model, starting_model
 
 STAGE = "eapo"
 FREE = (
@@ -135,7 +136,7 @@ def _trained(
             "counterfactual asks the model itself, which FSDP and ZeRO-3 cut: set counterfactual = false"
         )
     arguments = arguments_of(train, config.sampling, steps, folder / PLACE / STEPS)
-    loaded = _model(train)
+    loaded = starting_model(train)
     practice = Practice(
         course,
         loaded,
@@ -149,10 +150,11 @@ def _trained(
     estimates = practice.estimates
     summary = f"{len(course.exercises)} queries, {groups} groups of {config.sampling.rollouts} a step"
     summary += f"; left out: {course.left_out} without a right candidate" if course.left_out else ""
-    watching = [watcher(folder / PLACE, summary, groups, estimates, progress), *callbacks]
+    watching = Watching(folder / PLACE, summary, Figures(groups, estimates), progress)
+    watchers = [watcher(watching), *callbacks]
     if train.samples.every and state.is_main_process and whole_here():
         sampler = Sampler(train.samples, folder / PLACE / PAGES, loaded.processor, loaded.model_type, cache)
-        watching.append(sampling_callback(sampler, train.samples.every, _held_out(watching[0].record)))
+        watchers.append(sampling_callback(sampler, train.samples.every, _held_out(watching.record)))
     if config.sampling.backend != "transformers":
         arguments.generation_kwargs = vllm_options(practice.maker, config.sampling)
     trainer = make_trainer(
@@ -161,7 +163,7 @@ def _trained(
         loaded,
         pixels=practice.pixels,
         draw=practice,
-        callbacks=[*watching, keeper(estimates), marker()],
+        callbacks=[*watchers, keeper(estimates), marker()],
     )
     practice.trainer = trainer
     whole = last_whole(folder)
@@ -185,15 +187,6 @@ def _trained(
         shutil.rmtree(folder / PLACE / STEPS, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
     return done
-
-
-def _model(train: Optimising) -> Loaded:
-    loaded = load(train.model, dtype="float32", device="cpu")
-    if train.attention != "sdpa":
-        loaded.model.set_attn_implementation(train.attention)
-    loaded.model.train()
-    choose_trained(loaded.model, vision=train.tune_vision, projector=train.tune_projector)
-    return loaded
 
 
 def _wire(parent: Path) -> Wire:

@@ -23,16 +23,15 @@ from vretrver.errors import InvalidInput, StorageError, VretrverError
 from vretrver.evaluation.folder import made
 from vretrver.evaluation.pools import cache_folder
 from vretrver.policies.habits import RECORD
-from vretrver.policies.local.loading import load
 from vretrver.policies.local.prompts import PromptWriter
 from vretrver.training.checkpoint import Checkpoint, habits_of, protocol_digest
 from vretrver.training.config import claim_folder, versions
 from vretrver.training.examples import Example
-from vretrver.training.progress import watcher
+from vretrver.training.progress import Figures, Watching, watcher
 from vretrver.training.rows import Collator, RowMaker, Rows, make_rows
 from vretrver.training.samples import PAGES, SampleConfig, Sampler, sampling_callback
 from vretrver.training.trainer import arguments_of, make_trainer, quiet_libraries, require_libraries, whole_here
-from vretrver.training.weights import choose_trained, is_whole, memory_advice, save_model
+from vretrver.training.weights import is_whole, memory_advice, save_model, starting_model
 
 PLACE = "training"  # beside the model's files: settings, log, curves, samples
 FREE = ("workers", "samples", "save_every", "cache")  # settings that change nothing of what is learnt
@@ -168,19 +167,20 @@ def _trained(
 ) -> Checkpoint:
     arguments = arguments_of(config, folder / PLACE / STEPS)  # before the model: DeepSpeed and FSDP listen to it
     main = arguments.process_index == 0
-    loaded = _model(config)
+    loaded = starting_model(config)
     maker = RowMaker(PromptWriter(loaded.processor, loaded.name), loaded.name)
     rows = _rows(examples, maker, config, progress and main)
     _refuse_mixed(rows)
     held_out = _rows(validation, maker, config, False).rows if validation else ()
     data = Collator(rows.rows + held_out, maker)
-    watching = [watcher(folder / PLACE, rows, progress), *callbacks]
+    watching = Watching(folder / PLACE, rows.summary, Figures(), progress)
+    watchers = [watcher(watching), *callbacks]
     if config.samples.every and main and whole_here():
         sampler = Sampler(
             config.samples, folder / PLACE / PAGES, loaded.processor, loaded.model_type, cache_folder(config.cache)
         )
-        watching.append(sampling_callback(sampler, config.samples.every, watching[0].record))
-    trainer = make_trainer(arguments, config, loaded, data, held_out=len(held_out), callbacks=watching)
+        watchers.append(sampling_callback(sampler, config.samples.every, watching.record))
+    trainer = make_trainer(arguments, config, loaded, data, held_out=len(held_out), callbacks=watchers)
     try:
         trainer.train(resume_from_checkpoint=last_whole(folder))
         save_model(trainer, loaded, config, folder)
@@ -228,17 +228,6 @@ def digest_of(examples: Sequence[Example]) -> str:
             view = part.view
             digest.update(f"{view.image.label} {view.width} {view.height} {view.box}\n".encode("utf-8", "replace"))
     return digest.hexdigest()[:16]
-
-
-def _model(config: SftConfig) -> Any:
-    if not config.model:
-        raise InvalidInput("no model is named; give a folder, or a name in the Hugging Face cache")
-    loaded = load(config.model, dtype="float32", device="cpu")
-    if config.attention != "sdpa":
-        loaded.model.set_attn_implementation(config.attention)
-    loaded.model.train()
-    choose_trained(loaded.model, vision=config.tune_vision, projector=config.tune_projector)
-    return loaded
 
 
 def _refuse_mixed(rows: Rows) -> None:

@@ -48,7 +48,6 @@ def arguments_of(config: SftConfig, steps: Path) -> Any:
     Raises:
         InvalidInput: the batch is no multiple of what all processes hold at once.
     """
-    import torch
     import trl
 
     processes = int(os.environ.get("WORLD_SIZE", "1"))
@@ -65,30 +64,39 @@ def arguments_of(config: SftConfig, steps: Path) -> Any:
         gradient_accumulation_steps=config.batch // held,
         num_train_epochs=config.epochs,
         max_steps=config.max_steps or -1,
-        learning_rate=config.learning_rate,
         lr_scheduler_type="cosine",
-        warmup_steps=config.warmup,
-        weight_decay=config.weight_decay,
-        max_grad_norm=config.clip,
-        bf16=config.precision == "bfloat16",
         activation_checkpointing=config.gradient_checkpointing and not is_on("FSDP_ACTIVATION_CHECKPOINTING"),
-        seed=config.seed,
-        data_seed=config.seed,
-        logging_steps=config.log_every,
-        save_strategy="steps" if config.save_every else "no",
-        save_steps=config.save_every or 1,
-        save_total_limit=2,
         eval_strategy="steps" if config.validate_every else "no",
         eval_steps=config.validate_every or None,
         prediction_loss_only=True,
         dataloader_num_workers=config.workers,
-        use_cpu=not torch.cuda.is_available(),
         dataset_kwargs={"skip_prepare_dataset": True},
-        remove_unused_columns=False,
         max_length=None,  # a length would cut through pictures; rows are measured before
-        report_to="none",
-        disable_tqdm=True,
+        **loop_arguments(config),
     )
+
+
+def loop_arguments(config: SftConfig) -> dict[str, Any]:
+    """TRL's arguments that every stage has: the optimiser's, what is kept and logged, nothing sent anywhere."""
+    import torch
+
+    return {
+        "learning_rate": config.learning_rate,
+        "warmup_steps": config.warmup,
+        "weight_decay": config.weight_decay,
+        "max_grad_norm": config.clip,
+        "bf16": config.precision == "bfloat16",
+        "seed": config.seed,
+        "data_seed": config.seed,
+        "logging_steps": config.log_every,
+        "save_strategy": "steps" if config.save_every else "no",
+        "save_steps": config.save_every or 1,
+        "save_total_limit": 2,
+        "use_cpu": not torch.cuda.is_available(),
+        "remove_unused_columns": False,
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
 
 
 def processes() -> Any:

@@ -35,6 +35,22 @@ def part_of(name: str) -> str:
     return "vision" if _VISION.search(words) else "language"
 
 
+def starting_model(config: SftConfig) -> Loaded:
+    """The model that a training begins from, in training mode, with what the settings tune.
+
+    Raises:
+        InvalidInput: none is named, or as `choose_trained` and `loading.load`.
+    """
+    if not config.model:
+        raise InvalidInput("no model is named; give a folder, or a name in the Hugging Face cache")
+    loaded = load(config.model, dtype="float32", device="cpu")
+    if config.attention != "sdpa":
+        loaded.model.set_attn_implementation(config.attention)
+    loaded.model.train()
+    choose_trained(loaded.model, vision=config.tune_vision, projector=config.tune_projector)
+    return loaded
+
+
 def choose_trained(model: Any, *, vision: bool, projector: bool) -> None:
     """Set which parameters take gradients; the language model's always do. What is frozen whole stays in evaluation.
 

@@ -29,7 +29,7 @@ from vretrver.training.grpo.pixels import Pixels
 from vretrver.training.grpo.rollouts import Rollout
 from vretrver.training.grpo.settings import Optimising, Sampling
 from vretrver.training.grpo.writers import seed_of
-from vretrver.training.trainer import is_on, whole_here
+from vretrver.training.trainer import is_on, loop_arguments, whole_here
 from vretrver.training.weights import adapter_config
 
 if TYPE_CHECKING:
@@ -68,7 +68,6 @@ def arguments_of(train: Optimising, sampling: Sampling, steps: int, folder: Path
         InvalidInput: a process would not hold whole groups, or the model would be cut over processes and drawn from by
             transformers.
     """
-    import torch
     import trl
 
     processes = int(os.environ.get("WORLD_SIZE", "1"))
@@ -98,24 +97,10 @@ def arguments_of(train: Optimising, sampling: Sampling, steps: int, folder: Path
             loss_type=train.loss,
             scale_rewards=train.scale,
             max_steps=steps,
-            learning_rate=train.learning_rate,
             lr_scheduler_type="cosine" if train.schedule == "cosine" else "constant_with_warmup",
-            warmup_steps=train.warmup,
-            weight_decay=train.weight_decay,
-            max_grad_norm=train.clip,
-            bf16=train.precision == "bfloat16",
             activation_checkpointing=train.gradient_checkpointing and not is_on("FSDP_ACTIVATION_CHECKPOINTING"),
-            seed=train.seed,
-            data_seed=train.seed,
-            logging_steps=train.log_every,
-            save_strategy="steps" if train.save_every else "no",
-            save_steps=train.save_every or 1,
-            save_total_limit=2,
-            use_cpu=not torch.cuda.is_available(),
             ignore_data_skip=True,  # there is no data to pass over
-            remove_unused_columns=False,
-            report_to="none",
-            disable_tqdm=True,
+            **loop_arguments(train),
             **_vllm(sampling, train.max_tokens),
         )
 
