@@ -17,6 +17,7 @@ from vretrver.protocol import parse, render_answer, render_tool_call
 from vretrver.testing import FakeEndpoint
 from vretrver.tools import default_toolbox
 from vretrver.training.filtering import Rules, counts
+from vretrver.training.rewards.looks import looks_of
 from vretrver.training.teachers import PolicyTeacher, Teacher, load_teacher
 from vretrver.training.teachers.evidence import EvidenceTeacher, Translated
 from vretrver.training.teachers.oracle import OracleTeacher
@@ -126,6 +127,34 @@ def test_a_second_look_goes_on_where_the_first_one_ended(tmp_path: Path) -> None
     looks = [turn.observation.message().views for turn in longest.turns if turn.observation]
     first = [part.index for part in looks[0] if part.index]
     assert first in ([1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5])
+
+
+@pytest.mark.parametrize("boxes", ["0-1000", "qwen2.5-vl", "released"])
+@pytest.mark.parametrize("style", ["nano", "ledger"])
+def test_one_that_doubts_looks_again_and_sees_nothing_new(task: Task, style: str, boxes: BoxFamily) -> None:
+    once, twice = (told(task, OracleTeacher(style, splits=0, again=again), boxes=boxes) for again in (0, 1))
+    assert counts(attempt.faults for attempt in twice) == {"kept": 20}
+    for attempt in twice:
+        assert attempt.trace
+        looks = looks_of(attempt.trace)
+        assert all(look.valid for look in looks)
+        assert [look.redundant for look in looks][1:] == [True][: len(looks) - 1]
+    assert _calls(twice) > 30 > _calls(once)
+
+
+def _calls(attempts: list[Attempt]) -> int:
+    return sum(one.trace.tool_calls for one in attempts if one.trace)
+
+
+def test_a_habit_stands_in_the_name() -> None:
+    assert load_teacher("oracle:nano,again=0.5").name == "oracle:nano,again=0.5"
+    assert load_teacher("oracle:nano").name == "oracle:nano"
+
+
+@pytest.mark.parametrize("name", ["oracle:nano,again=2", "oracle:nano,again=often", "oracle:nano,agin=1"])
+def test_a_habit_that_is_none_is_refused(name: str) -> None:
+    with pytest.raises(InvalidInput, match=r"again|share"):
+        load_teacher(name)
 
 
 def test_the_blind_one_only_says_so(task: Task) -> None:

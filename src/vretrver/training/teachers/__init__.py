@@ -1,6 +1,7 @@
 """Teachers: who writes trajectories to learn from (paper, section 3.4, stage I). A teacher gives a policy for a task.
 
-    oracle[:STYLE]    knows the truth of the small-detail world; STYLE is ledger (default), narrator, terse or nano
+    oracle[:STYLE]    knows the truth of the small-detail world; STYLE is ledger (default), narrator, terse or nano;
+                      oracle:STYLE,again=0.5 looks once more at what it knows, so often
     blind[:STYLE]     the same words without any look, for the control that learns from text alone
     evidence          the embedded agent, on any task
     chat:URL#MODEL, local:MODEL, ...    any policy by its name (the paper took Qwen2.5-VL-72B)
@@ -16,6 +17,7 @@ from typing import Protocol, runtime_checkable
 from vretrver.datasets import Task
 from vretrver.errors import InvalidInput
 from vretrver.policies import Policy, load_policy
+from vretrver.policies.options import split_options
 
 
 @runtime_checkable
@@ -63,7 +65,8 @@ def load_teacher(name: str | Teacher) -> Teacher:
         case ("oracle" | "blind") as who, _, style:
             from vretrver.training.teachers.oracle import OracleTeacher
 
-            return OracleTeacher(style or "ledger", looks=who == "oracle")
+            style, options = split_options(style, {"again": float})
+            return OracleTeacher(style or "ledger", looks=who == "oracle", **options)
         case "evidence", "", "":
             from vretrver.training.teachers.evidence import EvidenceTeacher
 

@@ -5,7 +5,9 @@ the next turn. It names a candidate's detail only once a look has shown it, one 
 question is settled or no call is left; a candidate that was not looked at comes before those that were ruled out. The
 truth decides what a look shows, never where it looks: candidates are taken in the order in which they stand.
 
-What it leaves out: mistakes. It never misreads, doubts or looks beside, so its students see no recovery.
+What it leaves out: mistakes. It never misreads or looks beside, so its students see no recovery. Doubt it has where
+`again` says so: then it looks twice at what it knows, as large teachers do, and its students learn a habit that stage
+III can price.
 """
 
 from __future__ import annotations
@@ -36,19 +38,25 @@ class OracleTeacher:
         style: whose words: `ledger`, `narrator`, `terse` or `nano` (`teachers.phrases`).
         looks: False answers at once, in the same words, without a look: for a control.
         splits: how often it takes two looks where one would do, 0..1.
+        again: how often, the question settled by crops and a call left, it takes the same crops once more, every box
+            moved by a step (a pixel, ten thousandths), 0..1: a redundant look.
 
     Raises:
-        InvalidInput: no such style.
+        InvalidInput: no such style, or a share is none.
     """
 
-    def __init__(self, style: str = "ledger", looks: bool = True, splits: float = _SPLITS) -> None:
+    def __init__(self, style: str = "ledger", looks: bool = True, splits: float = _SPLITS, again: float = 0.0) -> None:
         if style not in BOOKS:
             raise InvalidInput(f"unknown style {style!r} of the oracle; choose from {', '.join(BOOKS)}")
-        self.style, self.looks, self.splits = style, looks, splits
+        for name, share in (("splits", splits), ("again", again)):
+            if not 0 <= share <= 1:
+                raise InvalidInput(f"the oracle's {name} is {share:g}; it is a share, 0 to 1")
+        self.style, self.looks, self.splits, self.again = style, looks, splits, again
 
     @property
     def name(self) -> str:
-        return f"{'oracle' if self.looks else 'blind'}:{self.style}"
+        habit = f",again={self.again:g}" if self.again else ""
+        return f"{'oracle' if self.looks else 'blind'}:{self.style}{habit}"
 
     def policy(self, task: Task, seed: int = 0) -> OraclePolicy:
         """As `Teacher.policy`.
@@ -56,17 +64,27 @@ class OracleTeacher:
         Raises:
             InvalidInput: the task is not the world's.
         """
-        return OraclePolicy(World.of(task), self.style, seed=seed, looks=self.looks, splits=self.splits)
+        return OraclePolicy(
+            World.of(task), self.style, seed=seed, looks=self.looks, splits=self.splits, again=self.again
+        )
 
 
 class OraclePolicy:
     """Answers windows of one world. Its boxes are in whatever family the system prompt speaks of."""
 
     def __init__(
-        self, world: World, style: str = "ledger", *, seed: int = 0, looks: bool = True, splits: float = _SPLITS
+        self,
+        world: World,
+        style: str = "ledger",
+        *,
+        seed: int = 0,
+        looks: bool = True,
+        splits: float = _SPLITS,
+        again: float = 0.0,
     ) -> None:
         self.name = f"{'oracle' if looks else 'blind'}:{style}"
         self._world, self._book, self._seed, self._looks, self._splits = world, BOOKS[style], seed, looks, splits
+        self._again = again
 
     def complete(self, conversations: Sequence[Conversation]) -> list[Completion]:
         """One turn per conversation.
@@ -91,6 +109,8 @@ class OraclePolicy:
         call, looked_at = _call(scene, needed, dice) if needed else (None, [])
         if call is not None and self._book.plain:
             call = _in_tens(call, scene, looked_at)
+        if call is None and scene.calls_left and scene.last_call is not None and dice.random() < self._again:
+            call, looked_at = _moved(scene.last_call, scene), scene.new
         think = teller.turn(call, looked_at)
         return render_answer(scene.order(), think) if call is None else render_tool_call(call, think)
 
@@ -122,6 +142,22 @@ def _in_tens(call: ToolCall, scene: Scene, looked_at: list[int | None]) -> ToolC
     if crops is None:
         return ToolCall(call.name, {**call.arguments, "bbox_2d": exact[0]}) if "bbox_2d" in call.arguments else call
     return ToolCall(call.name, {"crops": [{**crop, "bbox_2d": box} for crop, box in zip(crops, exact, strict=True)]})
+
+
+def _moved(call: ToolCall, scene: Scene) -> ToolCall | None:
+    """The same crops one step further left, or right at the edge; None of whole pictures."""
+    crops = call.arguments.get("crops", [call.arguments])
+    if call.name == "select_images" or any(max(crop["bbox_2d"]) <= 1 for crop in crops):
+        return None
+    step = 10 if scene.boxes == "0-1000" else 1
+    moved = [{**crop, "bbox_2d": _beside(crop["bbox_2d"], step)} for crop in crops]
+    return ToolCall(call.name, {**call.arguments, "crops": moved} if "crops" in call.arguments else moved[0])
+
+
+def _beside(box: Sequence[float], step: int) -> list[float]:
+    left, top, right, bottom = box
+    way = -step if left >= step else step
+    return [left + way, top, right + way, bottom]
 
 
 def _crop(scene: Scene, at: int | None, dice: Random) -> ToolCall:

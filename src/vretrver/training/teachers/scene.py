@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,13 +10,14 @@ from functools import cached_property
 from random import Random
 
 from vretrver.boxes import MEANING, BoxFamily, from_original
-from vretrver.messages import Conversation, ImagePart
+from vretrver.messages import Conversation, ImagePart, ToolCall
 from vretrver.protocol import candidate_pictures
 from vretrver.training.truths import Question, shows
 from vretrver.types import Box
 from vretrver.world import Truth
 
 _CALLS = {"one": 1, "two": 2}
+_CALL = re.compile(r"<tool_call>(.*)</tool_call>", re.DOTALL)
 _MARGIN = 0.12  # the most by which a side of the tag's box is set too far out
 
 
@@ -30,6 +32,14 @@ class Scene:
     @property
     def turn(self) -> int:
         return sum(message.role == "assistant" for message in self.conversation.messages)
+
+    @property
+    def last_call(self) -> ToolCall | None:
+        """The call of the last turn; None before any."""
+        said = [message.text for message in self.conversation.messages if message.role == "assistant"]
+        written = _CALL.search(said[-1]) if said else None
+        call = json.loads(written[1]) if written else None
+        return None if call is None else ToolCall(call["name"], call["arguments"])
 
     @cached_property
     def numbers(self) -> dict[int | None, int]:
