@@ -17,6 +17,7 @@
 #     WORLD     groups of the world that are asked and learnt, such as "i->i/which i->i/print"; all when empty
 #     SEEDS     "0", or "0 1 2": every training once with each
 #     LEARN LEARN_TEXT LEARN_RSFT LEARN_RL   questions that each stage learns from; STEPS_SFT STEPS_RL steps
+#     PHOTOS    tasks of REAL whose val split stage III learns from beside the world, such as grocery_task4
 #     SET_SFT SET_RSFT SET_RL   further settings of the stages, such as SET_RL="train.learning_rate=1e-5"
 #     REWARD    of stage III in all arms but reward-*: paper, released or ours; what its settings say when empty
 #     DEGRADE   of the degraded columns, such as blur=2 (the default)
@@ -53,6 +54,14 @@ asked() { # how many questions of the task, where that is said; and of which gro
   if [ -n "$toml" ]; then printf '%s\n' --set "tasks.0.groups=[$toml]"; fi
   return 0
 }
+photos() { # real pictures beside the world's
+  local at=1 one
+  for one in ${PHOTOS:-}; do
+    printf '%s\n' --set "tasks.$at.dataset=\"mbeir\"" --set "tasks.$at.root=\"$REAL\"" --set "tasks.$at.task=\"$one\"" \
+      --set "tasks.$at.split=\"val\""
+    at=$((at + 1))
+  done
+}
 settings() { for one in $1; do printf '%s\n' --set "$one"; done; }
 declare -A written
 synthesize() { # settings, name, questions, more settings
@@ -77,7 +86,7 @@ tune() { # name, seed, data folders..: stage I
 optimise() { # name, seed, parent, more settings: stage III
   local name=$1 seed=$2 parent more
   parent=$(at "$3" "$seed")
-  mapfile -t more < <(asked "${LEARN_RL:-}" && settings "${SET_RL:-}")
+  mapfile -t more < <(asked "${LEARN_RL:-}" && photos && settings "${SET_RL:-}")
   if [ -n "${STEPS_RL:-}" ]; then more+=(--set "train.max_steps=$STEPS_RL"); fi
   shift 3
   case $name in text-rl | zoom | select) more+=(--set train.samples.every=0) ;; esac # their tools are others

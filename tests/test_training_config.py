@@ -107,7 +107,9 @@ def test_files_that_hold_no_settings(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text(TOML)
     changed = read_config(tmp_path / "a.toml", Stage, ["tasks.0.size=9"])
     assert changed.tasks == (Data("world", 9),)
-    for override in ("epochs", "=3", "model.x=3", "tasks.x=3", "tasks.1.size=3", "model.x.y=3"):
+    more = read_config(tmp_path / "a.toml", Stage, ['tasks.1.name="own"', "tasks.1.size=4"])
+    assert [one.name for one in more.tasks] == ["world", "own"] and more.tasks[1].size == 4
+    for override in ("epochs", "=3", "model.x=3", "tasks.x=3", "tasks.2.size=3", "model.x.y=3"):
         with pytest.raises(InvalidInput, match="cannot set"):
             read_config(tmp_path / "a.toml", Stage, [override])
 

@@ -54,8 +54,8 @@ def read_config(path: str | os.PathLike[str], kind: type[_T], overrides: Sequenc
 
     Args:
         kind: the dataclass.
-        overrides: `key=value`, `table.key=value` or, in a list of tables, `tables.0.key=value`. The value is written as
-            in TOML; what is no TOML value is a text.
+        overrides: `key=value`, `table.key=value` or, in a list of tables, `tables.0.key=value`, where the number that
+            follows the last adds a table. The value is written as in TOML; what is no TOML value is a text.
 
     Raises:
         MissingPath: there is no such file.
@@ -182,6 +182,8 @@ def _set(values: dict[str, Any], override: str) -> None:
     inner: Any = values
     for table in tables:
         if isinstance(inner, list):
+            if table == str(len(inner)):  # one more
+                inner.append({})
             inner = inner[int(table)] if table.isdigit() and int(table) < len(inner) else None
         elif isinstance(inner, dict):
             inner = inner.setdefault(table, {})
