@@ -17,7 +17,7 @@
 #     WORLD     groups of the world that are asked and learnt, such as "i->i/which i->i/print"; all when empty
 #     SEEDS     "0", or "0 1 2": every training once with each
 #     LEARN LEARN_TEXT LEARN_RSFT LEARN_RL   questions that each stage learns from; STEPS_SFT STEPS_RL steps
-#     PHOTOS    tasks of REAL whose val split stage III learns from beside the world, such as grocery_task4
+#     PHOTOS    tasks of REAL whose val split stages II and III learn from beside the world, such as grocery_task4
 #     SET_SFT SET_RSFT SET_RL   further settings of the stages, such as SET_RL="train.learning_rate=1e-5"
 #     REWARD    of stage III in all arms but reward-*: paper, released or ours; what its settings say when empty
 #     DEGRADE   of the degraded columns, such as blur=2 (the default)
@@ -96,7 +96,7 @@ optimise() { # name, seed, parent, more settings: stage III
 reject() { # name, seed, parent, more settings: stage II
   local name=$1 seed=$2 parent more
   parent=$(at "$3" "$seed")
-  mapfile -t more < <(asked "${LEARN_RSFT:-}" && settings "${SET_RSFT:-}")
+  mapfile -t more < <(asked "${LEARN_RSFT:-}" && photos && settings "${SET_RSFT:-}")
   shift 3
   train rsft "${SETTINGS}rsft.toml" --from "$parent" -o "$(at "$name" "$seed")" "${shared[@]}" "${more[@]}" \
     --set "train.seed=$seed" --set "sampling.seed=$((1000 * seed))" "$@"
