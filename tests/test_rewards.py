@@ -271,12 +271,12 @@ def ask(task: Task) -> Ask:
     return judged
 
 
-def detail_of(*candidates: int, shift: int = 0) -> Callable[[Question], str]:
+def detail_of(*candidates: int, shift: int = 0, wider: int = 0) -> Callable[[Question], str]:
     def look(question: Question) -> str:
-        pictures = list(question.pictures.values())
-        crops = [
-            {"target_image": at, "bbox_2d": [edge - shift for edge in pictures[at - 1].detail]} for at in candidates
-        ]
+        crops = []
+        for at in candidates:
+            x0, y0, x1, y1 = (edge - shift for edge in list(question.pictures.values())[at - 1].detail)
+            crops.append({"target_image": at, "bbox_2d": [x0 - wider, y0 - wider, x1 + wider, y1 + wider]})
         return render_tool_call(ToolCall("compare_crops", {"crops": crops}), "I look.")
 
     return look
@@ -290,6 +290,22 @@ def test_a_look_bears_when_it_is_the_first_to_show_a_deciding_detail(ask: Ask) -
     wrong = 1 + min(ask().relevant) % 4
     assert terms("ours", ask(detail_of(1, 2), first=wrong))["tool"] == 0
     assert terms("ours", ask(detail_of(1, 2), first=wrong))["curiosity"] == 0
+
+
+@pytest.mark.parametrize(
+    ("looks", "redundancy"),
+    [
+        ([detail_of(1, 2)], 0),
+        ([detail_of(1, 2), detail_of(3, 4)], 0),
+        ([detail_of(1, 2), detail_of(1, 2, wider=60)], -0.05),  # other pixels, no other detail
+        ([detail_of(1, shift=200)], -0.05),
+        ([detail_of(1, shift=200), detail_of(1)], -0.05),
+    ],
+)
+def test_where_the_truth_is_known_a_look_must_tell_something(
+    ask: Ask, looks: list[Callable[[Question], str]], redundancy: float
+) -> None:
+    assert terms("ours", ask(*looks))["redundancy"] == pytest.approx(redundancy)
 
 
 @pytest.mark.parametrize(("teacher", "tool"), [("oracle:narrator", 0.2), ("blind:narrator", 0.0)])

@@ -7,7 +7,8 @@
     tool        + 0.2 when k = 1 and a look bore on it
     curiosity   0.2 max(0, 0.6 - share of the group that looked), under the same condition
     cost        0.02 a look, and 0.02 for every 1,000 tokens it showed (`looks`)
-    redundancy  0.05 a look that was refused, made twice, or showed nothing new
+    redundancy  0.05 a look that was refused, made twice, or showed nothing new; where the truth is known, one that was
+                not the first to show any deciding detail
     length      0.02 for every 1,000 characters written beyond 6,000
     the last three take 0.15 at most, together
 
@@ -48,7 +49,7 @@ class Ours:
     tool: for a right answer on which a look bore.
     curiosity: weight, under the same condition. share: of the group that should look; below it curiosity pays.
     look: the price of any look. tokens: of every 1,000 tokens that looks showed.
-    redundant: of a look that showed nothing new.
+    redundant: of a look that told nothing (`telling`).
     length: of every 1,000 characters written beyond `free`.
     most: what the prices may come to, together; below `format`.
     echo: a thought with this share of its four-word runs in the prompt is the prompt's, not the agent's.
@@ -103,18 +104,18 @@ class Ours:
             "tool": None if paid is None else self.tool * paid,
             "curiosity": None if paid is None else curiosity * paid,
         }
-        return Score.of(terms | self._prices(one.trace, looks))
+        return Score.of(terms | self._prices(one, looks))
 
     def counts(self, trace: Trace) -> bool:
         """Whether a trajectory can earn anything: in form, a permutation, thoughts without tags that are no copies."""
         plain = not any(_TAG.search(thought) for turn in trace.turns for thought in _THOUGHT.findall(turn.text))
         return plain and in_form(trace) and is_permutation(trace) and echoed(trace) < self.echo
 
-    def _prices(self, trace: Trace, looks: Sequence[Look]) -> dict[str, float]:
-        characters = sum(len(turn.text) for turn in trace.turns)
+    def _prices(self, one: Judged, looks: Sequence[Look]) -> dict[str, float]:
+        characters = sum(len(turn.text) for turn in one.trace.turns)
         prices = {
             "cost": self.look * len(looks) + self.tokens * sum(look.tokens for look in looks) / 1000,
-            "redundancy": self.redundant * sum(look.redundant for look in looks),
+            "redundancy": self.redundant * (len(looks) - len(telling(one, looks))),
             "length": self.length * max(0.0, characters - self.free) / 1000,
         }
         total = sum(prices.values())
@@ -122,14 +123,20 @@ class Ours:
         return {name: -held * price for name, price in prices.items()}
 
 
+def telling(one: Judged, looks: Sequence[Look]) -> list[int]:
+    """The turns of looks that showed something new; where the truth is known, a deciding detail."""
+    fresh = [look.number for look in looks if not look.redundant]
+    if one.truth is None or not fresh:
+        return fresh
+    first_shown = sightings(one.trace, one.truth)
+    return [number for number in fresh if first_shown[number]]
+
+
 def bears(one: Judged, looks: Sequence[Look]) -> bool | None:
     """Whether a look bore on a right answer; None where nobody can say. Looks that showed nothing new do not."""
-    numbers = [look.number for look in looks if not look.redundant]
-    if not numbers:
-        return False
-    if one.truth is not None:
-        first_shown = sightings(one.trace, one.truth)
-        return any(first_shown[number] for number in numbers)
+    numbers = telling(one, looks)
+    if not numbers or one.truth is not None:
+        return bool(numbers)
     if one.without is None:
         return None
     orders = [one.without(number) for number in numbers]
