@@ -153,7 +153,7 @@ def test_micro_batches_without_pictures_are_trained_beside_others(loaded: Loaded
 def test_a_rollout_without_chance_is_what_local_says(paint: Paint, tmp_path: Path, family: Any) -> None:
     """The same turns, to the letter, as the product's reranker with `local:` in its greedy way.
 
-    Pictures go through the eye once here and every time there; in Qwen3-VL every time in both.
+    Pictures go through the eye once in both; in Qwen3-VL every time.
     """
     loaded = load(lessons.model(tmp_path / "base", family), device="cpu")
     making = maker(loaded)

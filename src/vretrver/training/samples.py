@@ -15,6 +15,7 @@ from typing import Any
 from vretrver.errors import InvalidInput
 from vretrver.evaluation.folder import made
 from vretrver.policies.local import LocalPolicy
+from vretrver.policies.local.generation import inside
 from vretrver.policies.local.loading import Loaded
 from vretrver.reranker import Reranker
 from vretrver.trace import Ranking, StopReason
@@ -81,11 +82,11 @@ class Sampler:
         return figures(rankings, [set(topic.relevant) for topic, _candidates in self._asked])
 
     def _answers(self, model: Any) -> list[Ranking]:
-        inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+        inner = inside(model)
         training, generation = model.training, inner.generation_config
         model.eval()
         try:
-            policy = LocalPolicy(
+            policy = LocalPolicy(  # a new one at each look, for it keeps what the model made of pictures
                 Loaded("in training", model, self._processor, self._model_type),
                 batch=self._config.batch,
                 max_new_tokens=self._config.max_new_tokens,

@@ -5,8 +5,8 @@ checkpoints, Qwen2-VL, Qwen2.5-VL, Qwen3-VL, a LoRA adapter on one of them. All 
 together, in batches with padding on the left.
 
 It leaves out downloads, remote code, quantised loading and models cut over several devices (pass such a model to
-`LocalPolicy` yourself), and it keeps nothing between turns: a conversation is read from its beginning each time.
-A server does that better (`chat:`).
+`LocalPolicy` yourself). Between turns it keeps pictures and what the model's eye made of them (`sights`), no keys and
+values: a conversation's tokens are read from its beginning each time. A server does that better (`chat:`).
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ class LocalPolicy:
     what the conversation holds, so a text does not depend on which others were in its batch. Batches do change the last
     digits of logits: in float32 greedy texts agreed here; in bfloat16 a near tie may fall the other way.
 
-    One caller at a time: others wait.
+    One caller at a time: others wait. The model's weights are not to change while a policy lives, for it keeps what
+    they made of pictures; one that is being trained gets a new policy each time.
 
     Args:
         loaded: model, processor and their name; the model's `generation_config` is replaced by ours, so that no

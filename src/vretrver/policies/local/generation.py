@@ -10,6 +10,7 @@ from typing import Any
 from vretrver.errors import PolicyError
 from vretrver.messages import Completion
 from vretrver.policies.local.prompts import Prompt, PromptWriter
+from vretrver.policies.local.sights import Sights
 from vretrver.usage import Tokens
 
 STOP = "</tool_call>"
@@ -37,7 +38,7 @@ class Generator:
     """Generates with one model.
 
     Args:
-        model: its `generation_config` is replaced.
+        model: its `generation_config` is replaced. Its weights stay: what it makes of pictures is kept.
         writer: makes the inputs.
     """
 
@@ -50,9 +51,9 @@ class Generator:
         self._max_new_tokens, self._temperature, self._seed = max_new_tokens, temperature, seed
         self._ends = _end_tokens(model, self._tokenizer)
         self._limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        self._sights = Sights(writer.pixels)
         # The defaults of a fresh configuration, nothing of the publisher's. An adapter around a model hides the model.
-        inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-        inner.generation_config = GenerationConfig(
+        inside(model).generation_config = GenerationConfig(
             do_sample=False,
             eos_token_id=sorted(self._ends),
             pad_token_id=self._tokenizer.pad_token_id,
@@ -61,7 +62,7 @@ class Generator:
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Completion]:
         """One completion per prompt, in order; errors as `LocalPolicy.complete`, and what torch raises."""
-        inputs = self._writer.inputs(prompts)
+        inputs = self._inputs(prompts)
         written = self.write(inputs, [_seed(self._seed, prompt) for prompt in prompts])
         lengths = inputs["attention_mask"].sum(dim=1).tolist()
         pictures = self._writer.picture_tokens(inputs["input_ids"])
@@ -101,6 +102,12 @@ class Generator:
         """As `written_of`, with this model's ends."""
         return written_of(ids, self._tokenizer, self._ends)
 
+    def _inputs(self, prompts: Sequence[Prompt]) -> Any:
+        """A batch's tensors, with what the model has made of its pictures where it takes that instead of pixels."""
+        views = [view for prompt in prompts for view in prompt.views]
+        seen = self._sights.of(inside(self._model), views) if views and self._writer.repeats else None
+        return self._writer.inputs(prompts, seen)
+
     def _room(self, read: int) -> int:
         if self._limit is None:
             return self._max_new_tokens
@@ -131,6 +138,11 @@ def written_of(ids: Sequence[int], tokenizer: Any, ends: Collection[int]) -> Wri
     said, closed, after = text.partition(STOP)
     ended = at < len(ids) and not closed
     return Written(tuple(ids[: at + ended]), said + closed, not after, ended)
+
+
+def inside(model: Any) -> Any:
+    """The model inside an adapter; the model itself where there is none."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 class _CallIsClosed:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 from vretrver.images import render, view_key
 from vretrver.messages import View
+from vretrver.policies.local.recent import Recent
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
@@ -23,9 +22,7 @@ class Pictures:
     """
 
     def __init__(self, room: int = ROOM) -> None:
-        self._room = room
-        self._kept: OrderedDict[Hashable, PILImage] = OrderedDict()
-        self._pixels = 0
+        self._kept: Recent[PILImage] = Recent(room)
         self.rendered = 0
 
     def picture(self, view: View) -> PILImage:
@@ -35,14 +32,9 @@ class Pictures:
             MissingPath, ImageError: as `images.render`.
         """
         key = view_key(view)
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
-        picture = render(view)
-        self.rendered += 1
-        self._kept[key] = picture
-        self._pixels += picture.width * picture.height
-        while self._pixels > self._room and len(self._kept) > 1:
-            gone = self._kept.popitem(last=False)[1]
-            self._pixels -= gone.width * gone.height
+        picture = self._kept.get(key)
+        if picture is None:
+            picture = render(view)
+            self.rendered += 1
+            self._kept.put(key, picture, picture.width * picture.height)
         return picture

@@ -6,18 +6,28 @@ The tools stand in the system message, as the released protocol has it; nothing 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
+
+import numpy as np
 
 from vretrver.errors import InvalidInput, PolicyError
 from vretrver.messages import ImagePart, Message, TextPart, View
 from vretrver.policies.local.pictures import Pictures
+from vretrver.policies.local.sights import Seen
 
 # Some tokenizers count these among their special tokens; they are the protocol's, and stay as they are.
 PROTOCOL = frozenset(
     f"<{slash}{tag}>" for slash in ("", "/") for tag in ("think", "answer", "tool_call", "tool_response", "tools")
 )
+
+PICTURE = frozenset({"pixel_values", "image_grid_thw"})
+"""A picture's tensors where it is a grid of patches (the Qwen-VL families) or one row of pixels (LLaVA)."""
+KINDS = frozenset({"mm_token_type_ids", "token_type_ids"})
+"""Of each token: 1 where it stands for a picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +51,13 @@ class PromptWriter:
         self.pictures = Pictures()
         self._name = name
         self.control = control_tokens(processor)
+        token = getattr(processor, "image_token", None)
+        self._placeholder = self.control.get(token) if isinstance(token, str) else None
+        self._blank = f"a{token}b"
         longest = sorted(self.control, key=lambda token: (-len(token), token))
         self._escape = re.compile("|".join(map(re.escape, longest)) or r"(?!)")
         self._unit = picture_unit(processor.image_processor)
+        self._as_it_is = {"do_resize": False} if self._unit else {}
         self._system = self._takes_a_system_message()
 
     def prompt(self, messages: Sequence[Message]) -> Prompt:
@@ -51,38 +65,89 @@ class PromptWriter:
         views = tuple(self._fitted(part.view) for message in messages for part in message.views)
         return Prompt(self._text(messages if self._system else _folded(messages)), views)
 
-    def inputs(self, prompts: Sequence[Prompt]) -> Any:
+    def inputs(self, prompts: Sequence[Prompt], seen: Seen | None = None) -> Any:
         """Tensors for a batch of prompts that all have pictures, or all have none.
+
+        Args:
+            seen: what goes in instead of all their pictures, which are then not opened; only where `repeats`.
 
         Raises:
             MissingPath, ImageError: a picture cannot be decoded.
             PolicyError: the processor cannot read a prompt.
         """
+        if seen is not None:
+            return self._around(prompts, seen)
         pictures = [[self.pictures.picture(view) for view in prompt.views] for prompt in prompts]
         texts = [prompt.text for prompt in prompts]
-        bos = self.tokenizer.bos_token
-        options: dict[str, Any] = {"padding": True, "return_tensors": "pt"}
-        if bos and texts[0].startswith(bos):
-            options["add_special_tokens"] = False  # the template has written it
-        if any(pictures):
-            options["images"] = pictures
-            if self._unit:
-                options["do_resize"] = False
+        shown = {"images": pictures, **self._as_it_is} if any(pictures) else {}
+        with self._faults():
+            return self.processor(text=texts, **self._tokenizing(texts), **shown)
+
+    def pixels(self, view: View) -> dict[str, Any]:
+        """The tensors of one picture of a prompt, those of `PICTURE` that the model takes; errors as `inputs`."""
+        picture = self.pictures.picture(view)
+        with self._faults():
+            made = self.processor.image_processor(images=[picture], return_tensors="pt", **self._as_it_is)
+        return {name: made[name] for name in PICTURE if name in made}
+
+    @cached_property
+    def made(self) -> frozenset[str]:
+        """Names of what the processor makes of a prompt with a picture, beside tokens and their mask."""
+        return frozenset(self._of_a_blank()) - {"input_ids", "attention_mask"}
+
+    @cached_property
+    def repeats(self) -> bool:
+        """Whether a picture is so many repeats of one token to the processor, so that these are known without it."""
+        import torch
+
         try:
-            return self.processor(text=texts, **options)
-        except (ValueError, TypeError, IndexError) as fault:
-            reason = " ".join(str(fault).split())[:300]
-            raise PolicyError(f"{self._name}: its processor cannot read the conversation ({reason})") from fault
+            theirs = self._of_a_blank()
+            count = int((theirs["input_ids"] == self._placeholder).sum())
+            ours = self._around([Prompt(self._blank, ())], Seen((count,), {}))
+            same = all(torch.equal(ours[name], theirs[name]) for name in ours)
+        except Exception:  # a processor is a program of its publisher's: it raises what it likes
+            return False
+        return same and set(theirs) - PICTURE == set(ours)
 
     def picture_tokens(self, ids: Any) -> list[int | None]:
         """How many of each row's token numbers stand for pictures; None where the model does not say which do."""
-        token = getattr(self.processor, "image_token", None)
-        number = self.control.get(token) if isinstance(token, str) else None
+        number = self._placeholder
         return [None if number is None else int((row == number).sum()) for row in ids]
 
     def escaped(self, text: str) -> str:
         """A text in which nothing stands for a control token: their first character gives way to a look-alike."""
         return self._escape.sub(_look_alike, text)
+
+    def _of_a_blank(self) -> Any:
+        """What the processor makes of a blank picture between two letters."""
+        side = 4 * (self._unit or 14)
+        blank = np.zeros((side, side, 3), np.uint8)
+        return self.processor(text=[self._blank], images=[[blank]], return_tensors="pt")
+
+    def _tokenizing(self, texts: Sequence[str]) -> dict[str, Any]:
+        """How a batch of texts is cut into tokens."""
+        options: dict[str, Any] = {"padding": True, "return_tensors": "pt"}
+        bos = self.tokenizer.bos_token
+        return options | ({"add_special_tokens": False} if bos and texts[0].startswith(bos) else {})  # it is written
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        try:
+            yield
+        except (ValueError, TypeError, IndexError) as fault:
+            reason = " ".join(str(fault).split())[:300]
+            raise PolicyError(f"{self._name}: its processor cannot read the conversation ({reason})") from fault
+
+    def _around(self, prompts: Sequence[Prompt], seen: Seen) -> Any:
+        """What the processor makes of the prompts, with what was seen in the place of pixels."""
+        from transformers import BatchFeature
+
+        counts, token = iter(seen.tokens), self.processor.image_token
+        place = re.compile(re.escape(token))
+        texts = [place.sub(lambda _place: token * next(counts), prompt.text) for prompt in prompts]
+        made = dict(self.tokenizer(texts, **self._tokenizing(texts)))
+        shown = (made["input_ids"] == self._placeholder).long()
+        return BatchFeature({**dict.fromkeys(self.made & KINDS, shown), **made, **seen.inputs})
 
     def _text(self, messages: Sequence[Message]) -> str:
         said = [{"role": message.role, "content": self._content(message)} for message in messages]

@@ -4,7 +4,6 @@
     exercises.py   queries with their candidates and their truth
     tapes.py       an episode as tokens: what was read, what was drawn
     pixels.py      pictures to tensors, each once
-    sights.py      what the model's eye makes of them, each once a step
     writers.py     who draws the tokens: transformers, or vLLM through TRL
     rollouts.py    groups of episodes advanced together, and their rewards
     practice.py    what a step plays, trains and keeps

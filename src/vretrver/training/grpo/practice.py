@@ -144,7 +144,7 @@ class Practice:
         habits, model, sampling = self._habits, self._model(), self._sampling
         asking = Asking(habits.toolbox, habits.max_tool_turns, habits.boxes, habits.window_pixels)
         with at_rest(model), self._autocast():
-            policy = LocalPolicy(
+            policy = LocalPolicy(  # a new one at each step, for it keeps what the model made of pictures
                 replace(self._loaded, model=model),
                 wire=habits.wire,
                 batch=sampling.batch,

@@ -18,12 +18,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from vretrver.errors import InvalidInput
-from vretrver.policies.local.generation import STOP, Generator, Written, is_out_of_memory
+from vretrver.policies.local.generation import STOP, Generator, Written, inside, is_out_of_memory
+from vretrver.policies.local.sights import Sights
 from vretrver.training.grpo.pixels import Pixels
 from vretrver.training.grpo.settings import Sampling
-from vretrver.training.grpo.sights import Sights
 from vretrver.training.grpo.tapes import Tape
 from vretrver.training.rows import RowMaker
+
+SEEN = 2**30  # bytes of what the model's eye made of pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Transformers:
     ) -> None:
         self._model, self._maker, self._pixels, self._autocast = model, maker, pixels, autocast
         self._sampling, self._name, self._batch = sampling, name, sampling.batch
-        self._sights = Sights(pixels)
+        self._sights = Sights(pixels.of, SEEN)
 
     def renew(self) -> None:
         self._sights.forget()
@@ -103,11 +105,11 @@ class Transformers:
         pad = self._maker.writer.tokenizer.pad_token_id
         ids = torch.tensor([[pad] * (longest - len(tape.ids)) + tape.ids for tape in tapes])
         mask = torch.tensor([[0] * (longest - len(tape.ids)) + [1] * len(tape.ids) for tape in tapes])
-        seen = self._sights.of(_inner(self._model()), [view for tape in tapes for view in tape.views])
+        seen = self._sights.of(inside(self._model()), [view for tape in tapes for view in tape.views])
         more = self._pixels.inputs(ids, [tape.views for tape in tapes], but="" if seen is None else "pixel_values")
         more.pop("num_images", None)
         if seen is not None:
-            more["mm_encoder_outputs"] = {"image": seen}
+            more |= seen.inputs
         return BatchFeature({"input_ids": ids, "attention_mask": mask, **more})
 
 
@@ -187,7 +189,7 @@ def vllm_options(maker: RowMaker, sampling: Sampling) -> dict[str, Any]:
 @contextmanager
 def at_rest(model: Any) -> Iterator[None]:
     """Within it the model is evaluated and may be told how to generate; afterwards it is as it was."""
-    inner = _inner(model)
+    inner = inside(model)
     training, generation = model.training, inner.generation_config
     model.eval()
     try:
@@ -209,11 +211,6 @@ def generating(model: Any, maker: RowMaker, sampling: Sampling, name: str) -> It
             temperature=sampling.temperature,
             seed=0,
         )
-
-
-def _inner(model: Any) -> Any:
-    """The model inside an adapter."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def seed_of(*parts: object) -> int:
