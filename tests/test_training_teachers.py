@@ -61,11 +61,8 @@ def test_a_plain_style_says_verdicts_alone_and_boxes_in_tens(task: Task) -> None
         numbers = [int(side) for box in re.findall(r'"bbox_2d": \[([^\]]+)\]', first) for side in box.split(",")]
         assert numbers
         assert all(side % 10 == 0 for side in numbers)
-        lines = last.removeprefix("<think>").split("</think>")[0].splitlines()
-        judged = [line for line in lines if line.startswith("(")]
-        question = World.of(task).question(attempt.trace.candidates)
-        by_text = question.kind == "print" and question.modality in ("t->i", "(i,t)->i")
-        assert (lines[0] == f'want "{question.wanted}"') == by_text
+        lines = last.split("</think>")[0].splitlines()
+        judged = [line for line in lines if "image 0" not in line]
         assert [line.rsplit(" ", 1)[1] for line in judged].count("yes") == 1
         assert len(judged) == len(attempt.trace.candidates)
 

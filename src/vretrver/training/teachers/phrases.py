@@ -26,8 +26,7 @@ class Book:
         further: before another look. concludes, open: before the ranking, settled or not. guesses: without a look.
         between: what stands between sentences. mixed: whether every verdict draws its own phrasing.
         plain: for students of a few million numbers: `compare` alone before a look; after it one verdict a candidate
-            without a name for what was seen (`bare_yes`, `bare_no`), prints read out, the wanted one
-            too; boxes in steps of ten, no margin.
+            without a name for what was seen (`bare_yes`, `bare_no`), prints read out; boxes in steps of ten, no margin.
     """
 
     asks: tuple[str, ...]
@@ -196,7 +195,6 @@ TERSE = Book(
 
 NANO = replace(
     TERSE,
-    asks=('want "{wanted}"',),
     compare=("The tags decide.",),
     select=("The tags decide.",),
     crop=("The tag decides.",),

@@ -37,18 +37,15 @@ class Teller:
         return book.between.join(said)
 
     def _plain(self, call: ToolCall | None) -> list[str]:
-        """The call's sentence alone; or the print that is wanted, and a verdict on each candidate."""
+        """The call's sentence alone; or what the query's print says, and a verdict on each candidate."""
         scene, book, asked = self._scene, self._book, self._question
         if call is not None:
             return [self._say({"compare_crops": book.compare, "select_images": book.select}.get(call.name, book.crop))]
         if not scene.known:
             return [self._say(book.open)]
         reads = asked.kind == "print"
-        found = []
-        if reads and asked.modality in ("t->i", "(i,t)->i"):  # said once more beside what it is compared with
-            found.append(self._say(book.asks, wanted=asked.wanted))
-        elif reads and None in scene.seen and asked.query is not None:
-            found.append(self._say(book.query, value=asked.query.value))
+        query = None in scene.seen and asked.query is not None and reads
+        found = [self._say(book.query, value=asked.query.value)] if query and asked.query is not None else []
         for at in sorted(at for at in scene.seen if at is not None):
             value = asked.values[scene.ids[at]]
             right = value == asked.wanted
