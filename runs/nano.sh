@@ -9,6 +9,7 @@
 #
 #     ARMS      base-no-tools base text sft rsft text-rl sft-rl full evidence (the default)
 #               reward-paper reward-released reward-ours   stage III by another reward
+#               longer                                     stage III once more from full, with SET_LONGER besides
 #               tuned                                      stage III with the vision tower tuned
 #               zoom select                                all stages with crop_image or select_images alone
 #               teacher-ledger teacher-narrator teacher-both   stage I on other teachers' words, and what each learnt
@@ -18,7 +19,7 @@
 #     SEEDS     "0", or "0 1 2": every training once with each
 #     LEARN LEARN_TEXT LEARN_RSFT LEARN_RL   questions that each stage learns from; STEPS_SFT STEPS_RL steps
 #     PHOTOS    tasks of REAL whose val split stages II and III learn from beside the world, such as grocery_task4
-#     SET_SFT SET_RSFT SET_RL   further settings of the stages, such as SET_RL="train.learning_rate=1e-5"
+#     SET_SFT SET_RSFT SET_RL SET_LONGER   further settings of the stages, such as SET_RL="train.learning_rate=1e-5"
 #     REWARD    of stage III in all arms but reward-*: paper, released or ours; what its settings say when empty
 #     DEGRADE   of the degraded columns, such as blur=2 (the default)
 #     BASE      the command that makes the base model, runs/nano/base.sh; or START=FOLDER: one that is there
@@ -124,6 +125,7 @@ make_arm() {
     sft-rl) arm sft "$seed" && optimise sft-rl "$seed" sft ;;
     full) arm rsft "$seed" && optimise full "$seed" rsft ;;
     reward-*) arm rsft "$seed" && optimise "$name" "$seed" rsft --set "reward=\"${name#reward-}\"" ;;
+    longer) arm full "$seed" && optimise longer "$seed" full $(settings "${SET_LONGER:-}") ;;
     tuned) arm rsft "$seed" && optimise tuned "$seed" rsft --set train.tune_vision=true ;;
     zoom | select)
       tool=$([ "$name" = zoom ] && echo crop_image || echo select_images)

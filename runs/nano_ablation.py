@@ -31,6 +31,7 @@ ROWS = {
     "text-rl": ("text-only RL", "stage III from text-only SFT, tools off", "text-only RL (tools off)", CURRICULUM),
     "sft-rl": ("SFT + RL", "stage III from SFT", "SFT + RL", CURRICULUM),
     "full": ("SFT + RSFT + RL", "all stages", "full: SFT + RSFT + RL", CURRICULUM),
+    "longer": ("SFT + RSFT + RL + RL", "stage III once more, mostly on photographs", "", CURRICULUM),
     "evidence": ("evidence policy", "the embedded agent, not trained", "", CURRICULUM),
     "reward-paper": ("paper", "the paper's text", "", REWARDS),
     "reward-released": ("released", "the released code", "", REWARDS),
@@ -118,8 +119,8 @@ def stages(out: Path, rates: dict[str, float]) -> Iterator[tuple[str, float, str
 
 
 ORDER = (
-    "data", "data-text", "sft", "text", "rsft", "text-rl", "sft-rl", "full", "reward-paper", "reward-released",
-    "reward-ours", "tuned", "zoom", "select", "teacher-ledger", "teacher-narrator", "teacher-both",
+    "data", "data-text", "sft", "text", "rsft", "text-rl", "sft-rl", "full", "longer", "reward-paper",
+    "reward-released", "reward-ours", "tuned", "zoom", "select", "teacher-ledger", "teacher-narrator", "teacher-both",
 )  # fmt: skip
 
 
@@ -131,7 +132,7 @@ def needs(arm: str) -> list[str]:
     """What an arm stands on, and itself, where it is trained."""
     on: dict[str, list[str]] = {
         "text": ["data-text"], "sft": ["data"], "rsft": ["sft"], "text-rl": ["text"], "sft-rl": ["sft"],
-        "full": ["rsft"], "tuned": ["rsft"],
+        "full": ["rsft"], "longer": ["full"], "tuned": ["rsft"],
     }  # fmt: skip
     if arm.startswith("reward-"):
         return [*needs("rsft"), arm]
@@ -246,6 +247,7 @@ def pairs() -> list[tuple[str, str]]:
     """What is compared besides the usual pairs."""
     there = [name for name, _fields in rows()]
     wanted = [
+        ("full", "longer"),
         ("reward-paper", "reward-ours"), ("reward-released", "reward-ours"), ("reward-released", "reward-paper"),
         ("full-frozen", "tuned"), ("zoom", "full-compare"), ("select", "full-compare"),
         ("teacher-ledger", "teacher-narrator"), ("teacher-ledger", "teacher-both"),

@@ -16,4 +16,5 @@ export TOKENS=${TOKENS:-160}
 export SET_RSFT=${SET_RSFT:-${PHOTOS:+tasks.1.limit=100}}
 # Stage III asks what stage I can teach: elsewhere its rewards would be chance.
 export SET_RL=${SET_RL:-tasks.0.size=300 tasks.0.groups=[\"i->i/which\",\"i->i/print\"]}
+export SET_LONGER=${SET_LONGER:-tasks.0.size=100 train.learning_rate=3e-5}
 exec runs/nano.sh "$2" "${3:-1000}"
