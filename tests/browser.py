@@ -92,12 +92,9 @@ class Browser:
         self.send("Emulation.setEmulatedMedia", media=media, features=features)
 
     def open(self, page: Path, fragment: str = "") -> None:
-        if fragment:  # from one part of a page to another nothing would load
-            self.open_blank()
+        """Open a file, from scratch: from one part of a page to another nothing would load."""
         self._events.clear()
-        self.send("Page.navigate", url=page.resolve().as_uri() + fragment)
-        while not any(event["method"] == "Page.loadEventFired" for event in self._events):
-            self._next()
+        self.visit(page.resolve().as_uri() + fragment)
 
     def visit(self, url: str) -> None:
         """Open an address, from scratch."""
