@@ -34,6 +34,7 @@ ARMS=${ARMS:-base-no-tools base text sft rsft text-rl sft-rl full evidence} SEED
 ON=${ON:-seen test test-degraded${REAL:+ grocery_task4 garments_task7}} DEGRADE=${DEGRADE:-blur=2}
 WORLD=${WORLD:-} REAL=${REAL:-} BATCH=${BATCH:-16}
 REWARD=${REWARD:-$(sed -n 's/^reward *= *"\(.*\)".*/\1/p' "${SETTINGS}eapo.toml")}
+if [ -n "${PHOTOS:-}" ] && [ -z "$REAL" ]; then echo "nano.sh: PHOTOS are tasks of REAL; set REAL to their folder" >&2 && exit 2; fi
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} REWARD ARMS ON WORLD SEEDS SIZE SETTINGS DISTRACTORS DEGRADE
 failed=0
 say() { echo "== $(date +%H:%M) $*" >&2; }
@@ -125,7 +126,7 @@ make_arm() {
     sft-rl) arm sft "$seed" && optimise sft-rl "$seed" sft ;;
     full) arm rsft "$seed" && optimise full "$seed" rsft ;;
     reward-*) arm rsft "$seed" && optimise "$name" "$seed" rsft --set "reward=\"${name#reward-}\"" ;;
-    longer) arm full "$seed" && optimise longer "$seed" full $(settings "${SET_LONGER:-}") ;;
+    longer) arm full "$seed" && SET_RL="${SET_RL:-} ${SET_LONGER:-}" optimise longer "$seed" full ;;
     tuned) arm rsft "$seed" && optimise tuned "$seed" rsft --set train.tune_vision=true ;;
     zoom | select)
       tool=$([ "$name" = zoom ] && echo crop_image || echo select_images)
