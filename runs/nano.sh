@@ -9,7 +9,7 @@
 #
 #     ARMS      base-no-tools base text sft rsft text-rl sft-rl full evidence (the default)
 #               reward-paper reward-released reward-ours   stage III by another reward
-#               longer                                     stage III once more from full, with SET_LONGER besides
+#               longer, longer2                            stage III once more from full, with SET_LONGER besides; and again
 #               tuned                                      stage III with the vision tower tuned
 #               zoom select                                all stages with crop_image or select_images alone
 #               teacher-ledger teacher-narrator teacher-both   stage I on other teachers' words, and what each learnt
@@ -111,7 +111,7 @@ arm() { # name, seed: everything that it stands on, then itself; not zero where 
   [ "${made[$known]}" = yes ]
 }
 make_arm() {
-  local name=$1 seed=$2 tool
+  local name=$1 seed=$2 tool before
   case $name in
     base | base-no-tools) # the CI twin's tokenizer is made of the data, so these come first
       if [ -n "${START:-}" ]; then ln -sfn "$(realpath "$START")" "$OUT/base"; else
@@ -126,7 +126,9 @@ make_arm() {
     sft-rl) arm sft "$seed" && optimise sft-rl "$seed" sft ;;
     full) arm rsft "$seed" && optimise full "$seed" rsft ;;
     reward-*) arm rsft "$seed" && optimise "$name" "$seed" rsft --set "reward=\"${name#reward-}\"" ;;
-    longer) arm full "$seed" && SET_RL="${SET_RL:-} ${SET_LONGER:-}" optimise longer "$seed" full ;;
+    longer | longer2)
+      before=$([ "$name" = longer ] && echo full || echo longer)
+      arm "$before" "$seed" && SET_RL="${SET_RL:-} ${SET_LONGER:-}" optimise "$name" "$seed" "$before" ;;
     tuned) arm rsft "$seed" && optimise tuned "$seed" rsft --set train.tune_vision=true ;;
     zoom | select)
       tool=$([ "$name" = zoom ] && echo crop_image || echo select_images)

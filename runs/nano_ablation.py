@@ -32,6 +32,7 @@ ROWS = {
     "sft-rl": ("SFT + RL", "stage III from SFT", "SFT + RL", CURRICULUM),
     "full": ("SFT + RSFT + RL", "all stages", "full: SFT + RSFT + RL", CURRICULUM),
     "longer": ("SFT + RSFT + RL + RL", "stage III once more, mostly on photographs", "", CURRICULUM),
+    "longer2": ("SFT + RSFT + RL + RL + RL", "and a third time", "", CURRICULUM),
     "evidence": ("evidence policy", "the embedded agent, not trained", "", CURRICULUM),
     "reward-paper": ("paper", "the paper's text", "", REWARDS),
     "reward-released": ("released", "the released code", "", REWARDS),
@@ -119,8 +120,9 @@ def stages(out: Path, rates: dict[str, float]) -> Iterator[tuple[str, float, str
 
 
 ORDER = (
-    "data", "data-text", "sft", "text", "rsft", "text-rl", "sft-rl", "full", "longer", "reward-paper",
-    "reward-released", "reward-ours", "tuned", "zoom", "select", "teacher-ledger", "teacher-narrator", "teacher-both",
+    "data", "data-text", "sft", "text", "rsft", "text-rl", "sft-rl", "full", "longer", "longer2",
+    "reward-paper", "reward-released", "reward-ours", "tuned", "zoom", "select",
+    "teacher-ledger", "teacher-narrator", "teacher-both",
 )  # fmt: skip
 
 
@@ -132,7 +134,7 @@ def needs(arm: str) -> list[str]:
     """What an arm stands on, and itself, where it is trained."""
     on: dict[str, list[str]] = {
         "text": ["data-text"], "sft": ["data"], "rsft": ["sft"], "text-rl": ["text"], "sft-rl": ["sft"],
-        "full": ["rsft"], "longer": ["full"], "tuned": ["rsft"],
+        "full": ["rsft"], "longer": ["full"], "longer2": ["longer"], "tuned": ["rsft"],
     }  # fmt: skip
     if arm.startswith("reward-"):
         return [*needs("rsft"), arm]
@@ -247,7 +249,7 @@ def pairs() -> list[tuple[str, str]]:
     """What is compared besides the usual pairs."""
     there = [name for name, _fields in rows()]
     wanted = [
-        ("full", "longer"),
+        ("full", "longer"), ("longer", "longer2"),
         ("reward-paper", "reward-ours"), ("reward-released", "reward-ours"), ("reward-released", "reward-paper"),
         ("full-frozen", "tuned"), ("zoom", "full-compare"), ("select", "full-compare"),
         ("teacher-ledger", "teacher-narrator"), ("teacher-ledger", "teacher-both"),
