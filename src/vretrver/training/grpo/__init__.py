@@ -9,7 +9,8 @@
     practice.py    what a step plays, trains and keeps
     difficulty.py  which queries are asked next
     figures.py     what a step's rollouts come to; record.py: the rollouts as trace files
-    trainer.py     the GRPOTrainer, and which of TRL's inner parts it stands on
+    trainer.py     TRL's version and arguments; rollout_trainer.py: its GRPOTrainer with pictures, and on which of its
+                   inner parts this stands
 
 Importing this package loads none of it.
 """

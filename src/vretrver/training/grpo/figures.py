@@ -16,6 +16,9 @@ from vretrver.trace import StopReason, Trace
 from vretrver.training.grpo.rollouts import Group, Rollout
 from vretrver.training.rewards.looks import looks_of
 
+FIGURE = "rollouts/"
+"""Begins the names of these figures among TRL's."""
+
 
 def of_rollout(rollout: Rollout) -> dict[str, float]:
     """The figures of one rollout; a term that was not scored is left out."""

@@ -83,7 +83,7 @@ class Practice:
         )
 
     def __call__(self, step: int, count: int) -> tuple[list[Rollout], list[bool], Mapping[str, Sequence[float]]]:
-        """`trainer.Draw`."""
+        """`rollouts.Draw`."""
         started = time.perf_counter()
         self._writer.renew()
         size = self._sampling.rollouts

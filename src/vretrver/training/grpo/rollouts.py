@@ -76,6 +76,10 @@ class Group:
         return sum(one.right for one in self.rollouts) / len(self.rollouts)
 
 
+Draw = Callable[[int, int], tuple[Sequence[Rollout], Sequence[bool], Mapping[str, Sequence[float]]]]
+"""From a step and how many rollouts a process trains: the rollouts, whether each is in the loss, and figures."""
+
+
 class Player:
     """Plays exercises.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vretrver.training.grpo.difficulty import Estimates
-from vretrver.training.grpo.trainer import FIGURE
+from vretrver.training.grpo.figures import FIGURE
 
 _NAMES = {
     "loss": "loss",
