@@ -85,6 +85,7 @@ tune() { # name, seed, data folders..: stage I
   train sft "${SETTINGS}sft.toml" -o "$(at "$name" "$seed")" "${shared[@]}" --set "model=\"$OUT/base\"" \
     --set "data=[$data]" --set "seed=$seed" "${more[@]}"
 }
+steps() { sed -n 's/.*"steps": \([0-9]*\).*/\1/p' "$(at "$1" "$2")/vretrver.json"; } # that an arm was trained
 optimise() { # name, seed, parent, more settings: stage III
   local name=$1 seed=$2 parent more
   parent=$(at "$3" "$seed")
@@ -132,8 +133,8 @@ make_arm() {
     tuned) arm rsft "$seed" && optimise tuned "$seed" rsft --set train.tune_vision=true ;;
     zoom | select)
       tool=$([ "$name" = zoom ] && echo crop_image || echo select_images)
-      arm base 0 && synthesize world "data-$name" "${LEARN:-}" --set "recipe.tools=\"$tool\"" &&
-        NO_SAMPLES=1 tune "sft-$name" "$seed" "data-$name" &&
+      arm sft "$seed" && synthesize world "data-$name" "${LEARN:-}" --set "recipe.tools=\"$tool\"" &&
+        STEPS_SFT=$(steps sft "$seed") NO_SAMPLES=1 tune "sft-$name" "$seed" "data-$name" &&
         reject "rsft-$name" "$seed" "sft-$name" --set "recipe.tools=\"$tool\"" &&
         optimise "$name" "$seed" "rsft-$name" --set "recipe.tools=\"$tool\"" ;;
     teacher-*)

@@ -135,6 +135,7 @@ def needs(arm: str) -> list[str]:
     on: dict[str, list[str]] = {
         "text": ["data-text"], "sft": ["data"], "rsft": ["sft"], "text-rl": ["text"], "sft-rl": ["sft"],
         "full": ["rsft"], "longer": ["full"], "longer2": ["longer"], "tuned": ["rsft"],
+        "zoom": ["sft"], "select": ["sft"],
     }  # fmt: skip
     if arm.startswith("reward-"):
         return [*needs("rsft"), arm]
