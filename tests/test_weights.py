@@ -33,3 +33,19 @@ def test_a_frozen_tower_stays_in_evaluation() -> None:
     assert [one.requires_grad for one in model.vision_tower.parameters()] == [False] * 4
     torch.manual_seed(0)
     assert not model.vision_tower.train().training
+
+
+def test_a_tuned_tower_normalises_as_it_serves() -> None:
+    model = torch.nn.Module()
+    model.vision_tower = torch.nn.Sequential(torch.nn.BatchNorm1d(3), torch.nn.Linear(3, 3))
+    model.projector, model.language = torch.nn.Linear(3, 3), torch.nn.Linear(3, 3)
+    model.config = SimpleNamespace(model_type="none")
+    seen = torch.arange(12.0).view(4, 3)
+    served = model.eval().vision_tower(seen)
+    choose_trained(model, vision=True, projector=True)
+    model.train()
+    trained = model.vision_tower(seen)
+    assert torch.equal(trained, served) and model.vision_tower[1].training
+    trained.sum().backward()
+    assert all(one.grad is not None for one in model.vision_tower.parameters())
+    assert model.vision_tower[0].running_mean.tolist() == [0.0] * 3

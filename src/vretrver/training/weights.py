@@ -55,7 +55,8 @@ def choose_trained(model: Any, *, vision: bool, projector: bool) -> None:
     """Set which parameters take gradients; the language model's always do. What is frozen whole stays in evaluation.
 
     In training mode a frozen tower would drop out at random, and normalise by its batch and count that into its
-    statistics: it would be another one than serves.
+    statistics: it would be another one than serves. So would a tuned one that normalises by its batch; its layers that
+    do stay in evaluation too, while their scale and shift learn.
 
     Raises:
         InvalidInput: a part that is to be frozen or tuned is not found by its name.
@@ -73,13 +74,13 @@ def choose_trained(model: Any, *, vision: bool, projector: bool) -> None:
         )
     for module in model.modules():
         held = [parameter.requires_grad for parameter in module.parameters()]
-        if held and not any(held):
+        if held and (not any(held) or hasattr(module, "track_running_stats")):
             module.eval()
             module.train = partial(_stay, module)
 
 
 def _stay(module: Any, mode: bool = True) -> Any:
-    """`Module.train` of what is frozen."""
+    """`Module.train` of what stays in evaluation."""
     del mode
     return module
 
